@@ -9,7 +9,7 @@ use landfall::model::{
 };
 
 use crate::support::github_prism;
-use crate::support::github_stub::{Fault, GitHubStub, TOKEN};
+use crate::support::github_stub::{BOT, Fault, GitHubStub, TOKEN};
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
@@ -89,6 +89,7 @@ fn each_persons_last_word_counts_where_they_may_write() {
             stub.review(1, by, word);
         }
         stub.right("mallory", "read");
+        stub.pushed_by("landfall/prod", BOT);
         let reviews = github.reviews(1).await.unwrap();
         assert_eq!((reviews.approvals(std::slice::from_ref(&tip)), reviews.objections()), (vec!["ann"], vec!["carl"]));
         assert_eq!(

@@ -108,7 +108,8 @@ impl Scene {
 async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
     let (address, token) = if kind == "github" { ("apiUrl", "FORGE_TOKEN") } else { ("url", "FORGE_TOKEN") };
     let text = format!(
-        "repositories:\n  - name: deploys\n    url: https://git.example.com/acme/deploys.git\n    forge: {{ kind: {kind}, \
+        "repositories:\n  - name: deploys\n    url: https://git.example.com/acme/deploys.git\n    \
+         author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {{ kind: {kind}, \
          {address}: \"{url}\", repository: acme/deploys, token: {{ env: {token} }} }}\n"
     );
     let file = folder.join("landfall.yaml");
@@ -361,6 +362,33 @@ fn the_latest_of_many_reviews_counts_and_an_old_push_is_found() {
         scene.stub.pushed_by(HEAD, "ben");
         assert_eq!(scene.reviews().await.approvals(&[tip]), Vec::<&str>::new());
     });
+}
+
+#[test]
+fn where_nobody_says_who_pushed_it_only_those_approve_who_surely_did_not_write_it() {
+    for (writer, counted) in [("landfall-bot", true), ("ann", false), ("mallory", false)] {
+        everywhere(async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.review(1, "ann", "APPROVED");
+            scene.stub.written_by(writer);
+            // The forge has forgotten it, or does not let the token see it.
+            for places in [&[][..], &["/activity", "/events", "/activities"]] {
+                for place in places {
+                    scene.stub.fault(Fault::on("GET", place).times(usize::MAX).message(403, "Forbidden"));
+                }
+                let reviews = scene.reviews().await;
+                // GitLab does not tell whose an address is, so that a stranger's may be anybody's.
+                let counts = counted || (writer == "mallory" && scene.kind != "gitlab");
+                let expected = if counts { vec!["ann"] } else { Vec::new() };
+                let of = std::slice::from_ref(&tip);
+                assert_eq!(reviews.approvals(of), expected, "{} {writer}: {:?}", scene.kind, reviews.void(of));
+            }
+            // Somebody else pushed it: then it does not matter whose it is.
+            scene.stub.no_faults();
+            scene.stub.pushed_by(HEAD, "ben");
+            assert_eq!(scene.reviews().await.approvals(&[tip]), ["ann"], "{} {writer}", scene.kind);
+        });
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use serde_json::json;
 use super::GiteaApi;
 use super::wire::{WireEvent, WireLabel};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, History, Repeat, label_warning, may_be_unknown, reviewer_warning};
+use crate::forge::hosted::{Adds, Api as _, Ask, History, Repeat, label_warning, may_be_unknown, reviewer_warning};
 
-impl GiteaApi {
-    pub(super) async fn read_history(&self, number: u64) -> Result<History, ForgeError> {
+impl Adds for GiteaApi {
+    async fn history(&self, number: u64) -> Result<History, ForgeError> {
         let events: Vec<WireEvent> =
             self.to_the_end(&format!("issues/{number}/timeline"), std::convert::identity).await?;
         Ok(History {
@@ -18,7 +18,7 @@ impl GiteaApi {
     }
 
     /// Adds labels, which are known by ids: those of the repository, and of its organization. Labels are not made here.
-    pub(super) async fn label(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
         let known = match self.known_labels().await {
             Ok(known) => known,
             Err(error) => {
@@ -53,24 +53,14 @@ impl GiteaApi {
         }
     }
 
-    async fn known_labels(&self) -> Result<Vec<WireLabel>, ForgeError> {
-        let mut known: Vec<WireLabel> = self.to_the_end("labels", std::convert::identity).await?;
-        let name = self.api.name();
-        let owner = name.split('/').next().unwrap_or_default();
-        // The owner may be a person, who has no labels.
-        let ask = Ask::get(format!("orgs/{owner}/labels?limit=50")).of_api();
-        known.extend(may_be_unknown(self.api.ask::<Vec<WireLabel>>(ask).await)?.unwrap_or_default());
-        Ok(known)
-    }
-
-    pub(super) async fn unlabel(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
         let labels = self.one(number).await?.labels;
         let Some(on) = labels.iter().find(|on| on.name.eq_ignore_ascii_case(label)) else { return Ok(()) };
         self.api.tell(Ask::delete(format!("issues/{number}/labels/{}", on.id))).await
     }
 
     /// Asks for reviews, one by one: a single name that is none would refuse them all.
-    pub(super) async fn request_reviews(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
         for reviewer in reviewers {
             let body = match reviewer.rsplit_once('/') {
                 Some((_, team)) => json!({ "team_reviewers": [team] }),
@@ -86,5 +76,17 @@ impl GiteaApi {
                 Err(error) => warnings.push(reviewer_warning(reviewer, &error)),
             }
         }
+    }
+}
+
+impl GiteaApi {
+    async fn known_labels(&self) -> Result<Vec<WireLabel>, ForgeError> {
+        let mut known: Vec<WireLabel> = self.to_the_end("labels", std::convert::identity).await?;
+        let name = self.api.name();
+        let owner = name.split('/').next().unwrap_or_default();
+        // The owner may be a person, who has no labels.
+        let ask = Ask::get(format!("orgs/{owner}/labels?limit=50")).of_api();
+        known.extend(may_be_unknown(self.api.ask::<Vec<WireLabel>>(ask).await)?.unwrap_or_default());
+        Ok(known)
     }
 }

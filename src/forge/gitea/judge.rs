@@ -10,37 +10,41 @@ use super::GiteaApi;
 use super::wire::{WireActivity, WireBranch, WireRepository, WireReview, WireRule, WireStatuses};
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{
-    Api as _, Ask, ForgePull as _, Repeat, are_known, counts, discount, may_be_unknown, no_method, tell_other,
+    Api as _, Ask, ForgePull as _, Judges, Merges, PushedTip, Repeat, WireWritten, Writer, are_known, may_be_unknown,
+    no_method, tell_other,
 };
 use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews};
 
 /// How many pages of a repository's activities are read back for who pushed what was approved.
 const FEED_PAGES: u32 = 10;
 
-impl GiteaApi {
-    pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+impl Judges for GiteaApi {
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
         let path = format!("pulls/{number}/reviews");
         let given: Vec<WireReview> = self.to_the_end(&path, std::convert::identity).await?;
-        let mut reviews = Reviews::of(given.into_iter().filter_map(WireReview::into_model));
-        if reviews.standing().any(counts) {
-            // Nobody can approve what they pushed themselves. Where the forge does not say who pushed what (before
-            // Gitea 1.20), no approval is discounted.
-            let mut pushes: Vec<(String, String)> = Vec::new();
-            for page in 1..=FEED_PAGES {
-                let path = format!("activities/feeds?limit=50&page={page}");
-                let feed = may_be_unknown(self.api.ask::<Vec<WireActivity>>(Ask::get(path)).await)?;
-                let Some(feed) = feed.filter(|feed| !feed.is_empty()) else { break };
-                pushes.extend(feed.into_iter().flat_map(WireActivity::pairs));
-                if are_known(&reviews, &pushes) {
-                    break;
-                }
-            }
-            discount(&mut reviews, &pushes);
-        }
-        Ok(reviews)
+        Ok(Reviews::of(given.into_iter().filter_map(WireReview::into_model)))
     }
 
-    pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+    /// The repository's last activities; Gitea tells them since 1.20.
+    async fn pushes(&self, _: u64, reviews: &Reviews) -> Result<Vec<PushedTip>, ForgeError> {
+        let mut pushes = Vec::new();
+        for page in 1..=FEED_PAGES {
+            let path = format!("activities/feeds?limit=50&page={page}");
+            let feed = may_be_unknown(self.api.ask::<Vec<WireActivity>>(Ask::get(path)).await)?;
+            let Some(feed) = feed.filter(|feed| !feed.is_empty()) else { break };
+            pushes.extend(feed.into_iter().flat_map(WireActivity::pushed));
+            if are_known(reviews, &pushes) {
+                break;
+            }
+        }
+        Ok(pushes)
+    }
+
+    async fn writers(&self, number: u64) -> Result<Vec<Writer>, ForgeError> {
+        Ok(self.commits(number).await?.into_iter().flat_map(WireWritten::writers).collect())
+    }
+
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let mut checks = Checks::default();
         let path = format!("commits/{commit}/status");
         for status in self.to_the_end(&path, |page: WireStatuses| page.statuses).await? {
@@ -50,7 +54,7 @@ impl GiteaApi {
     }
 
     /// Whether its base has more by now, and the base's rule asks for branches that have all of it.
-    pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         let pull = self.one(number).await?;
         let has_all = pull.merge_base.as_ref().is_none_or(|common| *common == pull.base.sha);
         if pull.head.sha != tip.as_str() || has_all {
@@ -67,8 +71,10 @@ impl GiteaApi {
         let rule = may_be_unknown(self.api.ask::<WireRule>(Ask::get(path)).await)?;
         Ok(rule.is_some_and(|rule| rule.block_on_outdated_branch))
     }
+}
 
-    pub(super) async fn merge_judged(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+impl Merges for GiteaApi {
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let repository: WireRepository = self.api.ask(Ask::get("")).await?;
         let ways = merge.method.into_iter().chain(MergeMethod::ALL);
         let Some(method) = ways.into_iter().find(|method| repository.allows(*method)) else { return Ok(no_method()) };
@@ -78,7 +84,9 @@ impl GiteaApi {
             Err(error) => outcome_of(error),
         }
     }
+}
 
+impl GiteaApi {
     /// The answer to a merge is empty.
     async fn merged(&self, number: u64) -> Result<MergeOutcome, ForgeError> {
         let pull = self.one(number).await?;

@@ -18,16 +18,18 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use url::form_urlencoded::Serializer;
 
-use self::wire::{DRAFT, WireCommit, WirePull, WireRepository};
+use self::wire::{DRAFT, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, is_plain};
+use super::hosted::{
+    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Repeat, States, WireComment, WireWritten, is_plain,
+};
 use super::{Opening, PullError};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::model::{BranchName, Checks, CommitId, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews};
+use crate::model::{BranchName, PullRequestSpec};
 
 /// The keys of Gitea and Forgejo.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -226,8 +228,7 @@ impl Api for GiteaApi {
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
-        let path = format!("pulls/{number}/commits?verification=false&files=false&limit=50");
-        Ok(self.api.list::<WireCommit>(path).await?.into_iter().map(|commit| commit.commit.message).collect())
+        Ok(self.commits(number).await?.into_iter().map(WireWritten::message).collect())
     }
 
     fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
@@ -241,56 +242,25 @@ impl Api for GiteaApi {
         matches!(problem, Problem::Rejected { status: 409, message } if message.contains("already exists"))
     }
 
-    fn rewriting(&self, pull: &PullRequest, text: &str, body: &str) -> Ask {
-        Ask::patch(format!("pulls/{}", pull.number), json!({ "title": title(text, pull.draft), "body": body }))
+    fn rewriting(&self, there: &WirePull, text: &str, body: &str) -> Ask {
+        Ask::patch(format!("pulls/{}", there.number()), json!({ "title": title(text, there.draft), "body": body }))
     }
 
-    fn closing(&self, number: u64, body: Option<&str>) -> Ask {
+    async fn close(&self, there: WirePull, body: Option<&str>) -> Result<(), ForgeError> {
         let mut change = json!({ "state": "closed" });
         if let Some(body) = body {
             change["body"] = json!(body);
         }
-        Ask::patch(format!("pulls/{number}"), change)
+        self.api.tell(Ask::patch(format!("pulls/{}", there.number()), change)).await
     }
 
-    async fn history(&self, number: u64) -> Result<History, ForgeError> {
-        self.read_history(number).await
-    }
-
-    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
-        self.label(number, labels, warnings).await
-    }
-
-    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
-        self.request_reviews(number, reviewers, warnings).await;
-    }
-
-    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
-        self.unlabel(number, label).await
-    }
-
-    fn comments_path(&self, number: u64) -> String {
-        format!("issues/{number}/comments")
+    async fn comments(&self, number: u64) -> Result<Vec<String>, ForgeError> {
+        let all = self.api.list::<WireComment>(format!("issues/{number}/comments")).await?;
+        Ok(all.into_iter().filter_map(|comment| comment.body).collect())
     }
 
     fn commenting(&self, number: u64, text: &str) -> Ask {
         Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)
-    }
-
-    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        self.read_reviews(number).await
-    }
-
-    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
-        self.read_checks(commit).await
-    }
-
-    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
-        self.read_behind(number, tip).await
-    }
-
-    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
-        self.merge_judged(merge).await
     }
 }
 
@@ -298,6 +268,10 @@ impl Api for GiteaApi {
 const PAGES: u32 = 40;
 
 impl GiteaApi {
+    async fn commits(&self, number: u64) -> Result<Vec<WireWritten>, ForgeError> {
+        self.api.list(format!("pulls/{number}/commits?verification=false&files=false&limit=50")).await
+    }
+
     /// Reads a list of which nothing says where it goes on (only some have a `Link`): up to the first page that is empty.
     async fn to_the_end<P: DeserializeOwned, T>(
         &self,

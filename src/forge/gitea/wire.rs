@@ -3,13 +3,13 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use crate::forge::hosted::{self, or_empty, web_address};
+use crate::forge::hosted::{self, PushedTip, or_empty, web_address};
 use crate::model::{
     BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
 };
 
 /// A pull request as returned by lists and single reads.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(in crate::forge) struct WirePull {
     number: u64,
     html_url: String,
@@ -18,7 +18,7 @@ pub(in crate::forge) struct WirePull {
     #[serde(default)]
     body: Option<String>,
     #[serde(default)]
-    draft: bool,
+    pub(super) draft: bool,
     #[serde(default)]
     pub(super) merged: bool,
     #[serde(default)]
@@ -43,7 +43,7 @@ pub(in crate::forge) struct WirePull {
 }
 
 /// One end of a pull request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireEnd {
     /// The branch's name; `ref` is another one as soon as the branch is gone.
     #[serde(rename = "label")]
@@ -68,7 +68,7 @@ pub(super) struct WirePerson {
 }
 
 /// A team.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireTeam {
     pub(super) name: String,
 }
@@ -283,12 +283,12 @@ struct WirePushed {
 }
 
 impl WireActivity {
-    /// The commits that were pushed, and by whom.
-    pub(super) fn pairs(self) -> Vec<(String, String)> {
+    /// The commits that were pushed.
+    pub(super) fn pushed(self) -> Vec<PushedTip> {
         let Some(by) = self.act_user.filter(|_| self.op_type == "commit_repo") else { return Vec::new() };
         let Ok(push) = serde_json::from_str::<WirePush>(&self.content) else { return Vec::new() };
         let commits = push.head_commit.into_iter().chain(push.commits);
-        commits.map(|commit| (commit.sha1, by.login.clone())).collect()
+        commits.map(|commit| PushedTip { tip: commit.sha1, by: by.login.clone() }).collect()
     }
 }
 
@@ -334,18 +334,6 @@ pub(super) struct WireBranch {
     pub(super) effective_branch_protection_name: String,
 }
 
-/// A commit of a pull request.
-#[derive(Debug, Deserialize)]
-pub(super) struct WireCommit {
-    pub(super) commit: WireCommitText,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct WireCommitText {
-    #[serde(default)]
-    pub(super) message: String,
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -384,13 +372,11 @@ mod tests {
     fn a_push_is_json_within_json() {
         let activity = |op: &str, content: &str| {
             let activity = json!({ "op_type": op, "act_user": { "login": "eve" }, "content": content });
-            serde_json::from_value::<WireActivity>(activity).unwrap().pairs()
+            serde_json::from_value::<WireActivity>(activity).unwrap().pushed()
         };
         let push = r#"{"Commits":[{"Sha1":"b"}],"HeadCommit":{"Sha1":"a"},"Len":1}"#;
-        assert_eq!(
-            activity("commit_repo", push),
-            [("a".to_owned(), "eve".to_owned()), ("b".to_owned(), "eve".to_owned())]
-        );
+        let pushed = |tip: &str| PushedTip { tip: tip.to_owned(), by: "eve".to_owned() };
+        assert_eq!(activity("commit_repo", push), [pushed("a"), pushed("b")]);
         for (op, content) in [("create_issue", "1|x"), ("commit_repo", ""), ("commit_repo", r#"{"Commits":null}"#)] {
             assert_eq!(activity(op, content), []);
         }

@@ -6,10 +6,10 @@ use url::form_urlencoded;
 use super::GitHubApi;
 use super::wire::WireEvent;
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Ask, History, Repeat, label_warning, reviewer_warning};
+use crate::forge::hosted::{Adds, Ask, History, Repeat, label_warning, reviewer_warning};
 
-impl GitHubApi {
-    pub(super) async fn read_history(&self, number: u64) -> Result<History, ForgeError> {
+impl Adds for GitHubApi {
+    async fn history(&self, number: u64) -> Result<History, ForgeError> {
         let mut history = History::default();
         let events: Vec<WireEvent> = self.api.list(format!("issues/{number}/events?per_page=100")).await?;
         for event in events {
@@ -27,7 +27,7 @@ impl GitHubApi {
     }
 
     /// Adds labels: all at once, and one by one if GitHub refuses them all because of one.
-    pub(super) async fn label(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
         let mut added = Vec::new();
         match self.add(number, labels).await {
             Ok(()) => added.extend_from_slice(labels),
@@ -44,18 +44,13 @@ impl GitHubApi {
         added
     }
 
-    async fn add(&self, number: u64, labels: &[String]) -> Result<(), ForgeError> {
-        let ask = Ask::post(format!("issues/{number}/labels"), json!({ "labels": labels }), Repeat::Harmless);
-        self.api.tell(ask).await
-    }
-
-    pub(super) async fn unlabel(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
         let encoded = form_urlencoded::byte_serialize(label.as_bytes()).collect::<String>().replace('+', "%20");
         self.api.tell(Ask::delete(format!("issues/{number}/labels/{encoded}"))).await
     }
 
     /// Requests reviews: all at once, and one by one if GitHub refuses them all because of one.
-    pub(super) async fn request_reviews(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
         match self.request_at_once(number, reviewers).await {
             Ok(()) => {}
             Err(error) if reviewers.len() > 1 && matches!(error.problem, Problem::Rejected { status: 422, .. }) => {
@@ -67,6 +62,13 @@ impl GitHubApi {
             }
             Err(error) => warnings.extend(reviewers.iter().map(|reviewer| reviewer_warning(reviewer, &error))),
         }
+    }
+}
+
+impl GitHubApi {
+    async fn add(&self, number: u64, labels: &[String]) -> Result<(), ForgeError> {
+        let ask = Ask::post(format!("issues/{number}/labels"), json!({ "labels": labels }), Repeat::Harmless);
+        self.api.tell(ask).await
     }
 
     async fn request_at_once(&self, number: u64, reviewers: &[&String]) -> Result<(), ForgeError> {

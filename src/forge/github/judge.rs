@@ -12,52 +12,34 @@ use super::wire::{
     WireActivity, WireCheckRun, WireCheckRuns, WirePull, WireReview, WireRight, WireStatus, WireStatuses,
 };
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Ask, counts, discount, may_be_unknown, to_weigh};
+use crate::forge::hosted::{Ask, Judges, PushedTip, WireWritten, Writer, may_be_unknown, to_weigh};
 use crate::model::{Checks, CommitId, Reviews, Weight};
 
-impl GitHubApi {
-    pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+impl Judges for GitHubApi {
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
         let given: Vec<WireReview> = self.api.list(format!("pulls/{number}/reviews?per_page=100")).await?;
         let mut reviews = Reviews::of(given.into_iter().map(WireReview::into_model));
         for review in to_weigh(&mut reviews) {
             review.weight = self.weight(&review.by).await?;
         }
-        self.discount_own(number, &mut reviews).await?;
         Ok(reviews)
     }
 
-    /// Nobody can approve what they pushed themselves. If the forge does not say who pushed what (an older GitHub
-    /// Enterprise Server), no approval is discounted.
-    async fn discount_own(&self, number: u64, reviews: &mut Reviews) -> Result<(), ForgeError> {
-        if !reviews.standing().any(counts) {
-            return Ok(());
-        }
+    /// The last hundred pushes of its branch. An older GitHub Enterprise Server does not say them.
+    async fn pushes(&self, number: u64, _: &Reviews) -> Result<Vec<PushedTip>, ForgeError> {
         let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
         let head = format!("refs/heads/{}", pull.head.name);
         let query = form_urlencoded::byte_serialize(head.as_bytes()).collect::<String>();
         let asked = self.api.ask::<Vec<WireActivity>>(Ask::get(format!("activity?ref={query}&per_page=100"))).await;
         let pushes = may_be_unknown(asked)?.unwrap_or_default();
-        let pushes: Vec<(String, String)> = pushes.into_iter().filter_map(WireActivity::pair).collect();
-        discount(reviews, &pushes);
-        Ok(())
+        Ok(pushes.into_iter().filter_map(WireActivity::pushed).collect())
     }
 
-    /// Whether somebody may write to the repository. GitHub answers 404 for accounts that are not users, such as apps.
-    async fn weight(&self, login: &str) -> Result<Weight, ForgeError> {
-        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
-        if !login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
-            return Ok(no("only people's approvals do"));
-        }
-        let ask = Ask::get(format!("collaborators/{login}/permission"));
-        Ok(match may_be_unknown(self.api.ask::<WireRight>(ask).await)?.map(|right| right.permission).as_deref() {
-            Some("admin" | "write" | "maintain") => Weight::Counts,
-            Some("read" | "triage" | "none") => no("they may not write to the repository"),
-            Some(word) => no(&format!("their permission is `{}`, which is unknown", crate::model::one_line(word, 40))),
-            None => no("it is unknown whether they may write to the repository"),
-        })
+    async fn writers(&self, number: u64) -> Result<Vec<Writer>, ForgeError> {
+        Ok(self.commits(number).await?.into_iter().flat_map(WireWritten::writers).collect())
     }
 
-    pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         let pull: WirePull = self.api.ask(Ask::get(format!("pulls/{number}"))).await?;
         match pull.mergeable_state.as_deref() {
             _ if pull.head.sha != tip.as_str() => Ok(false),
@@ -70,7 +52,7 @@ impl GitHubApi {
     }
 
     /// Statuses and check runs, the latest of each name.
-    pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let mut checks = Checks::default();
         for status in self.statuses(commit).await? {
             checks.add(&status.context, status.state());
@@ -85,6 +67,23 @@ impl GitHubApi {
             checks.add(&run.name, run.state());
         }
         Ok(checks)
+    }
+}
+
+impl GitHubApi {
+    /// Whether somebody may write to the repository. GitHub answers 404 for accounts that are not users, such as apps.
+    async fn weight(&self, login: &str) -> Result<Weight, ForgeError> {
+        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
+        if !login.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')) {
+            return Ok(no("only people's approvals do"));
+        }
+        let ask = Ask::get(format!("collaborators/{login}/permission"));
+        Ok(match may_be_unknown(self.api.ask::<WireRight>(ask).await)?.map(|right| right.permission).as_deref() {
+            Some("admin" | "write" | "maintain") => Weight::Counts,
+            Some("read" | "triage" | "none") => no("they may not write to the repository"),
+            Some(word) => no(&format!("their permission is `{}`, which is unknown", crate::model::one_line(word, 40))),
+            None => no("it is unknown whether they may write to the repository"),
+        })
     }
 
     async fn statuses(&self, commit: &CommitId) -> Result<Vec<WireStatus>, ForgeError> {

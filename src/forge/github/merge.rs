@@ -1,16 +1,30 @@
 //! Merging on GitHub: by itself, or by its merge queue.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use super::GitHubApi;
 use super::queue::asks_for_queue;
 use super::wire::{WireMerged, WireRepository};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Ask, no_method, tell_other};
-use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome};
+use crate::forge::hosted::{Ask, Merges, no_method, tell_other};
+use crate::model::{Answer, BranchName, CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome};
 
-impl GitHubApi {
-    pub(super) async fn merge_judged(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+impl Merges for GitHubApi {
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.looks_queued(number).await
+    }
+
+    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+        self.queue_of(base).await
+    }
+
+    async fn dequeue(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
+        self.take_out(number).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         if self.has_enqueued(merge) {
             return self.enqueue(merge, String::new()).await;
         }

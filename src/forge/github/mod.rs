@@ -11,7 +11,7 @@ mod queue;
 mod settings;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex as Shared};
 
 use http::HeaderMap;
@@ -24,9 +24,9 @@ use url::form_urlencoded::Serializer;
 
 use self::app::{App, AppConfig, AppSettings};
 pub use self::settings::GitHubSettings;
-use self::wire::{WireError, WirePull, WirePullCommit, WireRepository};
+use self::wire::{WireError, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, word};
+use super::hosted::{Api, ApiClient, Ask, Dialect, Hosted, Login, Repeat, States, WireComment, WireWritten, word};
 use super::{LenderOpening, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
@@ -34,10 +34,7 @@ use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
 use crate::git::LendsToken;
-use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Merge, MergeOutcome, PullRequest,
-    PullRequestSpec, Reviews,
-};
+use crate::model::{BranchName, CommitId, FailureCode, PullRequestSpec};
 
 /// The keys of GitHub.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -118,6 +115,10 @@ impl GitHubApi {
     fn over(api: ApiClient) -> Self {
         Self { api, enqueued: Shared::default(), login: Mutex::default() }
     }
+
+    async fn commits(&self, number: u64) -> Result<Vec<WireWritten>, ForgeError> {
+        self.api.list(format!("pulls/{number}/commits?per_page=100")).await
+    }
 }
 
 pub(super) const DIALECT: Dialect = Dialect {
@@ -159,7 +160,7 @@ impl GitHub {
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let timeout = settings.timeout;
         let api = ApiClient::new(&DIALECT, &settings.into())?;
-        Ok(Self::over(GitHubApi::over(api), timeout))
+        Ok(Self::over(GitHubApi::over(api), timeout, ""))
     }
 }
 
@@ -269,8 +270,7 @@ impl Api for GitHubApi {
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
-        let commits = self.api.list::<WirePullCommit>(format!("pulls/{number}/commits?per_page=100")).await?;
-        Ok(commits.into_iter().map(|commit| commit.commit.message).collect())
+        Ok(self.commits(number).await?.into_iter().map(WireWritten::message).collect())
     }
 
     fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
@@ -284,68 +284,25 @@ impl Api for GitHubApi {
         matches!(problem, Problem::Rejected { status: 422, message } if message.contains("already exists"))
     }
 
-    fn rewriting(&self, pull: &PullRequest, title: &str, body: &str) -> Ask {
-        Ask::patch(format!("pulls/{}", pull.number), json!({ "title": title, "body": body }))
+    fn rewriting(&self, there: &WirePull, title: &str, body: &str) -> Ask {
+        Ask::patch(format!("pulls/{}", there.number), json!({ "title": title, "body": body }))
     }
 
-    fn closing(&self, number: u64, body: Option<&str>) -> Ask {
+    async fn close(&self, there: WirePull, body: Option<&str>) -> Result<(), ForgeError> {
         let mut change = json!({ "state": "closed" });
         if let Some(body) = body {
             change["body"] = json!(body);
         }
-        Ask::patch(format!("pulls/{number}"), change)
+        self.api.tell(Ask::patch(format!("pulls/{}", there.number), change)).await
     }
 
-    async fn history(&self, number: u64) -> Result<History, ForgeError> {
-        self.read_history(number).await
-    }
-
-    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
-        self.label(number, labels, warnings).await
-    }
-
-    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
-        self.request_reviews(number, reviewers, warnings).await;
-    }
-
-    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
-        self.unlabel(number, label).await
-    }
-
-    fn comments_path(&self, number: u64) -> String {
-        format!("issues/{number}/comments?per_page=100")
+    async fn comments(&self, number: u64) -> Result<Vec<String>, ForgeError> {
+        let all = self.api.list::<WireComment>(format!("issues/{number}/comments?per_page=100")).await?;
+        Ok(all.into_iter().filter_map(|comment| comment.body).collect())
     }
 
     fn commenting(&self, number: u64, text: &str) -> Ask {
         Ask::post(format!("issues/{number}/comments"), json!({ "body": text }), Repeat::LookFirst)
-    }
-
-    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        self.read_reviews(number).await
-    }
-
-    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
-        self.read_checks(commit).await
-    }
-
-    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
-        self.read_behind(number, tip).await
-    }
-
-    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
-        self.looks_queued(number).await
-    }
-
-    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
-        self.queue_of(base).await
-    }
-
-    async fn dequeue(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
-        self.take_out(number).await
-    }
-
-    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
-        self.merge_judged(merge).await
     }
 }
 

@@ -209,10 +209,11 @@ impl GitHubApi {
             queued.extend(numbers.map(|pull| pull.number));
             after = entries.page_info.end_cursor.filter(|_| entries.page_info.has_next_page);
             if after.is_none() {
-                break;
+                return Ok(Some(queued));
             }
         }
-        Ok(Some(queued))
+        let limit = PAGES * 100;
+        Err(self.api.nonsense("POST graphql", &format!("the merge queue has more than {limit} pull requests")))
     }
 
     /// Takes a pull request out of its queue, unless somebody has put it back after the bot had done so.

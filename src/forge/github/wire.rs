@@ -8,21 +8,8 @@ use crate::model::{
     BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, Review, ReviewState, Weight, one_line,
 };
 
-/// A commit of a pull request.
-#[derive(Debug, Deserialize)]
-pub(super) struct WirePullCommit {
-    pub(super) commit: WireCommitText,
-}
-
-/// A commit's message.
-#[derive(Debug, Deserialize)]
-pub(super) struct WireCommitText {
-    #[serde(default)]
-    pub(super) message: String,
-}
-
 /// A pull request as returned by lists and single reads.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(in crate::forge) struct WirePull {
     pub(super) number: u64,
     html_url: String,
@@ -72,7 +59,7 @@ pub(super) struct WireGraphError {
 }
 
 /// One end of a pull request.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireRef {
     /// The short branch name.
     #[serde(rename = "ref")]
@@ -83,25 +70,25 @@ pub(super) struct WireRef {
     repo: Option<WireId>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct WireId {
     id: u64,
 }
 
 /// A label.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireLabel {
     pub(super) name: String,
 }
 
 /// A person.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireUser {
     pub(super) login: String,
 }
 
 /// A team.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WireTeam {
     pub(super) slug: String,
 }
@@ -190,9 +177,8 @@ pub(super) struct WireActivity {
 }
 
 impl WireActivity {
-    /// The new tip, and who pushed it.
-    pub(super) fn pair(self) -> Option<(String, String)> {
-        Some((self.after, self.actor?.login))
+    pub(super) fn pushed(self) -> Option<hosted::PushedTip> {
+        Some(hosted::PushedTip { tip: self.after, by: self.actor?.login })
     }
 }
 

@@ -6,10 +6,10 @@ use url::form_urlencoded::Serializer;
 use super::GitLabApi;
 use super::wire::{WireLabelEvent, WireMergeRequest, WireNote, WirePerson};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, History, label_warning, reviewer_warning};
+use crate::forge::hosted::{Adds, Api as _, Ask, ForgePull as _, History, label_warning, reviewer_warning};
 
-impl GitLabApi {
-    pub(super) async fn read_history(&self, number: u64) -> Result<History, ForgeError> {
+impl Adds for GitLabApi {
+    async fn history(&self, number: u64) -> Result<History, ForgeError> {
         let path = format!("merge_requests/{number}/resource_label_events?per_page=100");
         let labels: Vec<WireLabelEvent> = self.api.list(path).await?;
         let added = labels.into_iter().filter(|event| event.action == "add").filter_map(|event| event.label);
@@ -25,14 +25,9 @@ impl GitLabApi {
         Ok(history)
     }
 
-    /// Comments and the lines of the history.
-    pub(super) async fn notes(&self, number: u64) -> Result<Vec<WireNote>, ForgeError> {
-        self.api.list(self.comments_path(number)).await
-    }
-
     /// Adds labels; those that the project has not yet are made. Names are separated by commas, so that none may have
     /// one.
-    pub(super) async fn label(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
+    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
         let (odd, good): (Vec<String>, Vec<String>) = labels.iter().cloned().partition(|label| label.contains(','));
         if !odd.is_empty() {
             let problem = Problem::Rejected { status: 422, message: "GitLab's labels have no comma".to_owned() };
@@ -58,12 +53,12 @@ impl GitLabApi {
         }
     }
 
-    pub(super) async fn unlabel(&self, number: u64, label: &str) -> Result<(), ForgeError> {
+    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
         self.api.tell(Ask::put(format!("merge_requests/{number}"), json!({ "remove_labels": label }))).await
     }
 
     /// Asks for reviews. Reviewers are set all at once, by their ids, those who are asked already among them.
-    pub(super) async fn request_reviews(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
+    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
         let mut found: Vec<WirePerson> = Vec::new();
         for reviewer in reviewers {
             match self.person(reviewer).await {
@@ -89,6 +84,13 @@ impl GitLabApi {
             }
             Err(error) => warnings.extend(found.iter().map(|person| reviewer_warning(&person.username, &error))),
         }
+    }
+}
+
+impl GitLabApi {
+    /// Comments and the lines of the history.
+    pub(super) async fn notes(&self, number: u64) -> Result<Vec<WireNote>, ForgeError> {
+        self.api.list(format!("merge_requests/{number}/notes?sort=asc&per_page=100")).await
     }
 
     async fn person(&self, name: &str) -> Result<WirePerson, ForgeError> {

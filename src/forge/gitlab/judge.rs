@@ -14,14 +14,16 @@ use super::wire::{
     WirePipeline, WireProject, WirePush, WireReviewer, WireVersion,
 };
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, are_known, discount, may_be_unknown, to_weigh};
+use crate::forge::hosted::{
+    Api as _, Ask, ForgePull as _, Judges, PushedTip, Writer, are_known, may_be_unknown, to_weigh,
+};
 use crate::model::{CheckState, Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
 /// How many pages of a project's pushes are read back for who pushed what was approved.
 const PUSH_PAGES: u32 = 5;
 
-impl GitLabApi {
-    pub(super) async fn read_reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
+impl Judges for GitLabApi {
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
         let path = |rest: &str| format!("merge_requests/{number}/{rest}");
         let approvals: WireApprovals = self.api.ask(Ask::get(path("approvals"))).await?;
         let reviewers = self.api.list::<WireReviewer>(path("reviewers?per_page=100")).await;
@@ -51,42 +53,34 @@ impl GitLabApi {
                 review.weight = self.weight(person).await?;
             }
         }
-        self.discount_pushers(&mut reviews).await?;
         Ok(reviews)
     }
 
-    /// Whether somebody's approval counts. GitLab answers 404 for those who are no members.
-    async fn weight(&self, person: &WirePerson) -> Result<Weight, ForgeError> {
-        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
-        let access = self.api.ask::<WireAccess>(Ask::get(format!("members/all/{}", person.id))).await;
-        Ok(match may_be_unknown(access)? {
-            Some(access) if access.access_level >= DEVELOPER => Weight::Counts,
-            Some(_) => no("they may not write to the repository"),
-            None => no("it is unknown whether they may write to the repository"),
-        })
-    }
-
-    /// Nobody can approve what they pushed themselves. Where a token may not read a project's events, no approval is
-    /// discounted.
-    async fn discount_pushers(&self, reviews: &mut Reviews) -> Result<(), ForgeError> {
-        let mut pushes: Vec<(String, String)> = Vec::new();
+    /// The project's last pushes, if the token may read its events.
+    async fn pushes(&self, _: u64, reviews: &Reviews) -> Result<Vec<PushedTip>, ForgeError> {
+        let mut pushes = Vec::new();
         for page in 1..=PUSH_PAGES {
             if are_known(reviews, &pushes) {
                 break;
             }
             let path = format!("events?action=pushed&sort=desc&per_page=100&page={page}");
             let Some((found, more)) = may_be_unknown(self.api.page::<WirePush>(path).await)? else { break };
-            pushes.extend(found.into_iter().filter_map(WirePush::pair));
+            pushes.extend(found.into_iter().filter_map(WirePush::pushed));
             if !more {
                 break;
             }
         }
-        discount(reviews, &pushes);
-        Ok(())
+        Ok(pushes)
+    }
+
+    /// GitLab tells addresses only, and whose they are only to administrators.
+    async fn writers(&self, number: u64) -> Result<Vec<Writer>, ForgeError> {
+        let commits = self.commits(number).await?.into_iter();
+        Ok(commits.flat_map(|commit| [commit.author_email, commit.committer_email]).map(Writer::Address).collect())
     }
 
     /// Jobs and external statuses by name, and as `pipeline` the pipelines themselves.
-    pub(super) async fn read_checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let mut checks = Checks::default();
         for status in self.jobs(commit).await? {
             checks.add(&status.name, status.state());
@@ -111,25 +105,7 @@ impl GitLabApi {
         Ok(checks)
     }
 
-    async fn jobs(&self, commit: &CommitId) -> Result<Vec<WireJobStatus>, ForgeError> {
-        self.api.list(format!("repository/commits/{commit}/statuses?per_page=100")).await
-    }
-
-    /// Pipelines of merged results run on a commit that GitLab makes of the branch and its base: only the merge request
-    /// says that they are about the branch's tip. Each with that commit.
-    async fn of_merged_results(&self, tip: &CommitId) -> Result<Vec<(CommitId, CheckState)>, ForgeError> {
-        let path = format!("repository/commits/{tip}/merge_requests?state=opened&per_page=100");
-        let about = may_be_unknown(self.api.list::<WireMergeRequest>(path).await)?.unwrap_or_default();
-        let mut found = Vec::new();
-        for request in about.iter().filter(|request| request.is_own() && request.sha.as_deref() == Some(tip.as_str())) {
-            let Some(pipeline) = self.one(request.number()).await?.head_pipeline else { continue };
-            let ran_on = pipeline.sha.as_deref().and_then(|sha| CommitId::parse(sha).ok());
-            found.extend(ran_on.filter(|ran_on| ran_on != tip).map(|ran_on| (ran_on, pipeline.state())));
-        }
-        Ok(found)
-    }
-
-    pub(super) async fn read_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         let path = format!("merge_requests/{number}?include_diverged_commits_count=true");
         let request: WireMergeRequest = self.api.ask(Ask::get(path)).await?;
         if request.sha.as_deref() != Some(tip.as_str()) {
@@ -147,6 +123,37 @@ impl GitLabApi {
             }
             _ => Ok(false),
         }
+    }
+}
+
+impl GitLabApi {
+    /// Whether somebody's approval counts. GitLab answers 404 for those who are no members.
+    async fn weight(&self, person: &WirePerson) -> Result<Weight, ForgeError> {
+        let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
+        let access = self.api.ask::<WireAccess>(Ask::get(format!("members/all/{}", person.id))).await;
+        Ok(match may_be_unknown(access)? {
+            Some(access) if access.access_level >= DEVELOPER => Weight::Counts,
+            Some(_) => no("they may not write to the repository"),
+            None => no("it is unknown whether they may write to the repository"),
+        })
+    }
+
+    async fn jobs(&self, commit: &CommitId) -> Result<Vec<WireJobStatus>, ForgeError> {
+        self.api.list(format!("repository/commits/{commit}/statuses?per_page=100")).await
+    }
+
+    /// Pipelines of merged results run on a commit that GitLab makes of the branch and its base: only the merge request
+    /// says that they are about the branch's tip. Each with that commit.
+    async fn of_merged_results(&self, tip: &CommitId) -> Result<Vec<(CommitId, CheckState)>, ForgeError> {
+        let path = format!("repository/commits/{tip}/merge_requests?state=opened&per_page=100");
+        let about = may_be_unknown(self.api.list::<WireMergeRequest>(path).await)?.unwrap_or_default();
+        let mut found = Vec::new();
+        for request in about.iter().filter(|request| request.is_own() && request.sha.as_deref() == Some(tip.as_str())) {
+            let Some(pipeline) = self.one(request.number()).await?.head_pipeline else { continue };
+            let ran_on = pipeline.sha.as_deref().and_then(|sha| CommitId::parse(sha).ok());
+            found.extend(ran_on.filter(|ran_on| ran_on != tip).map(|ran_on| (ran_on, pipeline.state())));
+        }
+        Ok(found)
     }
 }
 

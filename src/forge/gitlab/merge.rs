@@ -3,6 +3,7 @@
 //! GitLab's own auto-merge is not used: it merges at some later time, whatever gates are closed by then. What GitLab still
 //! waits for is asked again in the next cycle.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,8 +11,8 @@ use serde_json::json;
 use super::GitLabApi;
 use super::wire::{WireMergeRequest, WireProject};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, no_method, tell_other};
-use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome, one_line};
+use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Merges, no_method, tell_other};
+use crate::model::{Answer, BranchName, CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, one_line};
 
 /// The pauses between looks at a status that GitLab computes when it is looked at.
 const PAUSES: [Duration; 3] = [Duration::from_millis(250), Duration::from_millis(1000), Duration::from_millis(2250)];
@@ -45,8 +46,20 @@ fn hindrance(status: &str) -> Option<&'static str> {
     })
 }
 
-impl GitLabApi {
-    pub(super) async fn merge_judged(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+impl Merges for GitLabApi {
+    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
+        self.is_on_train(number).await
+    }
+
+    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
+        self.train_of(base).await
+    }
+
+    async fn dequeue(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
+        self.take_off(number).await
+    }
+
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let request = self.decided(merge.number).await?;
         if let Some(commit) = merged_as(&request) {
             return Ok(MergeOutcome::Merged { commit });
@@ -77,7 +90,9 @@ impl GitLabApi {
             Err(error) => outcome_of(error),
         }
     }
+}
 
+impl GitLabApi {
     /// A merge request whose status GitLab has computed, if that does not take long.
     async fn decided(&self, number: u64) -> Result<WireMergeRequest, ForgeError> {
         let mut request = self.one(number).await?;

@@ -9,7 +9,7 @@ mod merge;
 mod train;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Mutex as Shared;
 
 use http::HeaderValue;
@@ -20,16 +20,15 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use self::wire::{DEVELOPER, DRAFT, MAINTAINER, WireMergeRequest, WireProject, WireProtection, WireToken};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, History, Hosted, Login, Repeat, States, is_plain, may_be_unknown};
+use super::hosted::{
+    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Repeat, States, WireComment, is_plain, may_be_unknown,
+};
 use super::{Feature, Opening, PullError};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
-use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
-    one_line,
-};
+use crate::model::{BranchName, CommitId, PullRequestSpec, one_line};
 
 /// The keys of GitLab.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -108,6 +107,10 @@ fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl GitLabApi {
+    async fn commits(&self, number: u64) -> Result<Vec<WireCommit>, ForgeError> {
+        self.api.list(format!("merge_requests/{number}/commits?per_page=100")).await
+    }
+
     /// What the token says of itself; `None` for kinds of tokens that do not.
     async fn own_token(&self) -> Result<Option<WireToken>, ForgeError> {
         may_be_unknown(self.api.ask(Ask::get("personal_access_tokens/self").of_api()).await)
@@ -215,8 +218,7 @@ impl Api for GitLabApi {
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {
-        let path = format!("merge_requests/{number}/commits?per_page=100");
-        Ok(self.api.list::<WireCommit>(path).await?.into_iter().map(|commit| commit.message).collect())
+        Ok(self.commits(number).await?.into_iter().map(|commit| commit.message).collect())
     }
 
     fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
@@ -231,69 +233,27 @@ impl Api for GitLabApi {
         matches!(problem, Problem::Rejected { status: 409, message } if message.contains("already exists"))
     }
 
-    fn rewriting(&self, pull: &PullRequest, text: &str, body: &str) -> Ask {
-        let change = json!({ "title": title(text, pull.draft), "description": body });
-        Ask::put(format!("merge_requests/{}", pull.number), change)
+    fn rewriting(&self, there: &WireMergeRequest, text: &str, body: &str) -> Ask {
+        let change = json!({ "title": title(text, there.is_draft()), "description": body });
+        Ask::put(format!("merge_requests/{}", there.number()), change)
     }
 
-    fn closing(&self, number: u64, body: Option<&str>) -> Ask {
+    async fn close(&self, there: WireMergeRequest, body: Option<&str>) -> Result<(), ForgeError> {
         let mut change = json!({ "state_event": "close" });
         if let Some(body) = body {
             change["description"] = json!(body);
         }
-        Ask::put(format!("merge_requests/{number}"), change)
+        self.api.tell(Ask::put(format!("merge_requests/{}", there.number()), change)).await
     }
 
-    async fn history(&self, number: u64) -> Result<History, ForgeError> {
-        self.read_history(number).await
-    }
-
-    async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
-        self.label(number, labels, warnings).await
-    }
-
-    async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>) {
-        self.request_reviews(number, reviewers, warnings).await;
-    }
-
-    async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError> {
-        self.unlabel(number, label).await
-    }
-
-    fn comments_path(&self, number: u64) -> String {
-        format!("merge_requests/{number}/notes?sort=asc&per_page=100")
+    async fn comments(&self, number: u64) -> Result<Vec<String>, ForgeError> {
+        let path = format!("merge_requests/{number}/notes?sort=asc&per_page=100");
+        let all = self.api.list::<WireComment>(path).await?;
+        Ok(all.into_iter().filter_map(|comment| comment.body).collect())
     }
 
     fn commenting(&self, number: u64, text: &str) -> Ask {
         Ask::post(format!("merge_requests/{number}/notes"), json!({ "body": text }), Repeat::LookFirst)
-    }
-
-    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        self.read_reviews(number).await
-    }
-
-    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
-        self.read_checks(commit).await
-    }
-
-    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
-        self.read_behind(number, tip).await
-    }
-
-    async fn is_queued(&self, number: u64) -> Result<bool, ForgeError> {
-        self.is_on_train(number).await
-    }
-
-    async fn queue(&self, base: &BranchName) -> Answer<BTreeSet<u64>> {
-        self.train_of(base).await
-    }
-
-    async fn dequeue(&self, number: u64) -> Result<DequeueOutcome, ForgeError> {
-        self.take_off(number).await
-    }
-
-    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
-        self.merge_judged(merge).await
     }
 }
 
@@ -302,6 +262,10 @@ impl Api for GitLabApi {
 struct WireCommit {
     #[serde(default)]
     message: String,
+    #[serde(default)]
+    author_email: String,
+    #[serde(default)]
+    committer_email: String,
 }
 
 /// A name as part of a path.

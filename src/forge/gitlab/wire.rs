@@ -8,7 +8,7 @@ use crate::forge::hosted::{self, or_empty, web_address};
 use crate::model::{BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, one_line};
 
 /// A merge request as returned by lists and single reads.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(in crate::forge) struct WireMergeRequest {
     iid: u64,
     web_url: String,
@@ -56,6 +56,10 @@ impl WireMergeRequest {
     pub(super) fn is_merged(&self) -> bool {
         self.state == "merged"
     }
+
+    pub(super) fn is_draft(&self) -> bool {
+        self.draft.unwrap_or(false)
+    }
 }
 
 impl hosted::ForgePull for WireMergeRequest {
@@ -98,7 +102,7 @@ impl hosted::ForgePull for WireMergeRequest {
             other => return Err(format!("merge request {} has the state `{other}`", self.iid)),
         };
         let branch = |name: &str| BranchName::parse(name).map_err(|error| error.to_string());
-        let draft = self.draft.unwrap_or(false);
+        let draft = self.is_draft();
         Ok(PullRequest {
             number: self.iid,
             url: web_address(self.web_url, self.iid)?,
@@ -311,9 +315,8 @@ struct WirePushData {
 }
 
 impl WirePush {
-    /// The new tip, and who pushed it.
-    pub(super) fn pair(self) -> Option<(String, String)> {
-        Some((self.push_data?.commit_to?, self.author_username?))
+    pub(super) fn pushed(self) -> Option<hosted::PushedTip> {
+        Some(hosted::PushedTip { tip: self.push_data?.commit_to?, by: self.author_username? })
     }
 }
 
@@ -338,7 +341,7 @@ impl WireJobStatus {
 }
 
 /// A pipeline.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub(super) struct WirePipeline {
     /// Greater than the id of every earlier one.
     pub(super) id: u64,

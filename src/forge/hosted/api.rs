@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::client::{ApiClient, Ask};
+use super::judge::{PushedTip, Writer};
 use crate::document::secret::SecretSource;
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::{Feature, LenderOpening, Opening, PullError, StatusApi};
@@ -18,8 +19,8 @@ use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
 };
 
-/// One kind of forge behind a REST API.
-pub(in crate::forge) trait Api: Sized {
+/// One kind of forge behind a REST API: its paths and its JSON.
+pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     /// What it is opened from.
     type Settings;
     /// A pull request in its JSON.
@@ -68,11 +69,31 @@ pub(in crate::forge) trait Api: Sized {
     fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask;
     /// Whether a creation was refused because there is an open one.
     fn exists(problem: &Problem) -> bool;
-    /// Changes title and text of one; what makes it a draft stays.
-    fn rewriting(&self, pull: &PullRequest, title: &str, body: &str) -> Ask;
-    /// Closes one, with another text if there is one.
-    fn closing(&self, number: u64, body: Option<&str>) -> Ask;
+    /// Changes title and text of one; all else stays, also what makes it a draft.
+    fn rewriting(&self, there: &Self::Pull, title: &str, body: &str) -> Ask;
+    /// Closes one that is open, with another text if there is one.
+    async fn close(&self, there: Self::Pull, body: Option<&str>) -> Result<(), ForgeError>;
 
+    /// The texts of all comments.
+    async fn comments(&self, number: u64) -> Result<Vec<String>, ForgeError>;
+    /// Posts a comment.
+    fn commenting(&self, number: u64, text: &str) -> Ask;
+}
+
+/// What merges are judged by.
+pub(in crate::forge) trait Judges {
+    /// The latest review of each person; of approvals, whether their authors may give them.
+    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError>;
+    /// Who pushed the commits that these reviews approve, as far as the forge says it.
+    async fn pushes(&self, number: u64, reviews: &Reviews) -> Result<Vec<PushedTip>, ForgeError>;
+    /// Who wrote the commits of one.
+    async fn writers(&self, number: u64) -> Result<Vec<Writer>, ForgeError>;
+    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError>;
+    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError>;
+}
+
+/// Labels and reviewers.
+pub(in crate::forge) trait Adds {
     /// What was ever added to one.
     async fn history(&self, number: u64) -> Result<History, ForgeError>;
     /// Adds labels, and returns those that are there then; what is not, becomes a warning.
@@ -81,15 +102,12 @@ pub(in crate::forge) trait Api: Sized {
     async fn request(&self, number: u64, reviewers: &[&String], warnings: &mut Vec<String>);
     /// Removes a label.
     async fn remove_label(&self, number: u64, label: &str) -> Result<(), ForgeError>;
+}
 
-    /// The list of comments.
-    fn comments_path(&self, number: u64) -> String;
-    /// Posts a comment.
-    fn commenting(&self, number: u64, text: &str) -> Ask;
-
-    async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError>;
-    async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError>;
-    async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError>;
+/// How merges are made.
+pub(in crate::forge) trait Merges {
+    /// Merges at the judged commit; if the answer is lost, what happened is looked up by the caller.
+    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError>;
     async fn is_queued(&self, _: u64) -> Result<bool, ForgeError> {
         Ok(false)
     }
@@ -100,8 +118,6 @@ pub(in crate::forge) trait Api: Sized {
     async fn dequeue(&self, _: u64) -> Result<DequeueOutcome, ForgeError> {
         Ok(DequeueOutcome::NotThere)
     }
-    /// Merges at the judged commit; if the answer is lost, what happened is looked up by the caller.
-    async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError>;
 }
 
 /// Which pull requests are listed.
@@ -112,7 +128,7 @@ pub(in crate::forge) enum States {
 }
 
 /// A pull request in a forge's JSON.
-pub(in crate::forge) trait ForgePull: DeserializeOwned {
+pub(in crate::forge) trait ForgePull: DeserializeOwned + Clone {
     fn number(&self) -> u64;
     /// Whether the change comes from a branch of the same repository. Compared by id: names change, and forks may have
     /// a branch of the same name.

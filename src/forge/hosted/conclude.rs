@@ -5,7 +5,7 @@
 //! its message, not an error. If an answer is lost, the outcome is looked up before anything is reported.
 
 use super::Hosted;
-use super::api::{Api, ForgePull, WireComment};
+use super::api::{Api, ForgePull};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
 
@@ -66,10 +66,11 @@ impl<A: Api> Hosted<A> {
     pub async fn close(&self, number: u64, body: Option<&str>, comment: Option<&str>) -> Result<(), ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("close a pull request", async {
-            if self.one(number).await?.state != PullState::Open {
+            let there = self.api.one(number).await?;
+            if self.model(there.clone())?.state != PullState::Open {
                 return Ok(());
             }
-            self.api.client().tell(self.api.closing(number, body)).await?;
+            self.api.close(there, body).await?;
             match comment {
                 Some(comment) => self.comment(number, comment).await,
                 None => Ok(()),
@@ -84,8 +85,7 @@ impl<A: Api> Hosted<A> {
     /// If not all comments could be read.
     pub async fn has_comment(&self, number: u64, marker: &str) -> Result<bool, ForgeError> {
         self.in_time("read comments", async {
-            let comments: Vec<WireComment> = self.api.client().list(self.api.comments_path(number)).await?;
-            Ok(comments.iter().any(|comment| comment.body.as_deref().is_some_and(|body| body.contains(marker))))
+            Ok(self.api.comments(number).await?.iter().any(|text| text.contains(marker)))
         })
         .await
     }

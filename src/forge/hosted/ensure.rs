@@ -155,9 +155,9 @@ impl<A: Api> Hosted<A> {
         warnings: &mut Vec<String>,
     ) -> Result<PullRequest, ForgeError> {
         let waiting: Vec<&String> = spec.reviewers.iter().filter(|reviewer| !found.waits_for(reviewer)).collect();
-        let mut pull = self.model(found)?;
+        let mut pull = self.model(found.clone())?;
         if !is_same_text(spec, &pull) {
-            let ask = self.api.rewriting(&pull, &spec.title, &spec.body);
+            let ask = self.api.rewriting(&found, &spec.title, &spec.body);
             pull = self.model(self.api.client().ask::<A::Pull>(ask).await?)?;
         }
         let lacks = |label: &&String| !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));

@@ -29,16 +29,17 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 pub(super) use answer::word;
-pub(super) use api::{Api, ForgePull, History, States, or_empty, web_address};
+pub(super) use api::{Adds, Api, ForgePull, History, Judges, Merges, States, WireComment, or_empty, web_address};
 pub(super) use client::{ApiClient, Ask, Repeat};
 pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
-pub(super) use judge::{are_known, counts, discount, may_be_unknown, to_weigh};
+pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, may_be_unknown, to_weigh};
 pub(super) use settings::split_address;
 
 use self::closed::ClosedPulls;
 use self::ensure::Settled;
+use self::judge::{counts, discount};
 use super::error::{ForgeError, Problem};
 use super::{Ensured, Feature, LenderOpening, Opening, PullError, PullForge, StatusApi, Wanted};
 use crate::document::secret::SecretSource;
@@ -52,6 +53,8 @@ pub const REQUESTS: u32 = 8;
 pub struct Hosted<A> {
     api: A,
     deadline: Duration,
+    /// The e-mail address by which the bot writes commits.
+    own: String,
     /// Held while something is created or changed.
     writing: Mutex<()>,
     /// What this process has already done, so that an unchanged pull request costs no request.
@@ -67,11 +70,11 @@ impl<A: Api> fmt::Debug for Hosted<A> {
 }
 
 impl<A: Api> Hosted<A> {
-    /// The pull requests that `api` reaches; one request may take `timeout`.
-    pub(super) fn over(api: A, timeout: Duration) -> Self {
+    /// The pull requests that `api` reaches; one request may take `timeout`, and the bot writes commits by the address `own`.
+    pub(super) fn over(api: A, timeout: Duration, own: &str) -> Self {
         let deadline = timeout.saturating_mul(REQUESTS);
         let (writing, closed) = (Mutex::default(), Mutex::default());
-        Self { api, deadline, writing, settled: Shared::default(), closed }
+        Self { api, deadline, own: own.to_owned(), writing, settled: Shared::default(), closed }
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
@@ -129,7 +132,18 @@ impl<A: Api> Hosted<A> {
     /// # Errors
     /// If not all of them could be read.
     pub async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        self.in_time("read reviews", self.api.reviews(number)).await
+        self.in_time("read reviews", async {
+            let mut reviews = self.api.reviews(number).await?;
+            if !reviews.standing().any(counts) {
+                return Ok(reviews);
+            }
+            let pushes = self.api.pushes(number, &reviews).await?;
+            let known = are_known(&reviews, &pushes);
+            let writers = if known { Vec::new() } else { self.api.writers(number).await? };
+            discount(&mut reviews, &pushes, &writers, &self.own);
+            Ok(reviews)
+        })
+        .await
     }
 
     /// The checks of a commit by name, the latest of each.
@@ -213,7 +227,7 @@ impl<A: Api> PullForge for Hosted<A> {
     }
 
     fn open(settings: &A::Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
-        Ok(Self::over(A::open(settings, opening)?, opening.timeout))
+        Ok(Self::over(A::open(settings, opening)?, opening.timeout, &opening.author.email))
     }
 
     async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {

@@ -204,13 +204,13 @@ pub(crate) fn comment(shape: &Shape, number: u64, id: u64, body: &str) -> Value 
 }
 
 /// A commit of a pull request.
-pub(crate) fn pull_commit(shape: &Shape, sha: &str, message: &str) -> Value {
+pub(crate) fn pull_commit(shape: &Shape, sha: &str, message: &str, writer: &str, address: &str) -> Value {
     let url = format!("{}/commits/{sha}", shape.repository_url());
-    let who = json!({ "name": "Landfall", "email": "landfall@example.com", "date": TIME });
+    let who = json!({ "name": writer, "email": address, "date": TIME });
     json!({
         "sha": sha, "node_id": "C_1", "url": url, "comments_url": format!("{url}/comments"),
         "html_url": format!("https://github.example.com/{}/commit/{sha}", shape.full_name()),
-        "author": user(&shape.api, "landfall-bot"), "committer": user(&shape.api, "landfall-bot"), "parents": [],
+        "author": user(&shape.api, writer), "committer": user(&shape.api, writer), "parents": [],
         "commit": {
             "author": who, "committer": who, "message": message, "comment_count": 0, "url": url,
             "tree": { "sha": sha, "url": format!("{}/git/trees/{sha}", shape.repository_url()) },

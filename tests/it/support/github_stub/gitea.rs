@@ -243,13 +243,13 @@ impl State {
         };
         match what {
             "commits" => {
-                let tip = pull.tip.clone().unwrap_or_else(|| self.tip(&pull.head));
-                let all = self.commits.as_ref().map(|commits| commits(&tip, &pull.base)).unwrap_or_default();
-                list(
-                    all.into_iter()
-                        .map(|(sha, message)| json!({ "sha": sha, "commit": { "message": message } }))
-                        .collect(),
-                )
+                let (writer, address) = self.writer();
+                let commit = |(sha, message): (String, String)| {
+                    let who = json!({ "name": writer, "email": address });
+                    let text = json!({ "message": message, "author": who, "committer": who });
+                    json!({ "sha": sha, "commit": text, "author": person(writer), "committer": person(writer) })
+                };
+                list(self.beyond(number).into_iter().map(commit).collect())
             }
             "comments" => {
                 let comments = self.comments.iter().filter(|(of, _)| *of == number);

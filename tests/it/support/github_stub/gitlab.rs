@@ -317,9 +317,9 @@ impl State {
         let at = |tip: &str| tips.iter().position(|there| there == tip).unwrap() * 2;
         match what {
             "commits" => {
-                let tip = pull.tip.clone().unwrap_or_else(|| self.tip(&pull.head));
-                let all = self.commits.as_ref().map(|commits| commits(&tip, &pull.base)).unwrap_or_default();
-                list(all.into_iter().map(|(id, message)| json!({ "id": id, "message": message })).collect())
+                let (_, address) = self.writer();
+                let commit = |(id, message): (String, String)| json!({ "id": id, "message": message, "author_email": address, "committer_email": address });
+                list(self.beyond(number).into_iter().map(commit).collect())
             }
             "versions" => {
                 let version = |tip: &String| json!({ "head_commit_sha": tip, "created_at": time(at(tip)) });

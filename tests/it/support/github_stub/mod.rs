@@ -33,6 +33,9 @@ use super::server::Server;
 
 /// The token that the stub takes unless told otherwise.
 pub(crate) const TOKEN: &str = "ghp_stubStubStubStubStubStubStubStub0000";
+/// The bot's account.
+pub(crate) const BOT: &str = "landfall-bot";
+
 /// As which forge a stub speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Speech {
@@ -171,6 +174,8 @@ struct State {
     collaborators: BTreeSet<String>,
     heads: Option<Heads>,
     commits: Option<Commits>,
+    /// Who wrote the commits of pull requests.
+    writer: String,
     drafts: bool,
     push: bool,
     archived: bool,
@@ -321,6 +326,11 @@ impl GitHubStub {
         self.state.lock().commits = Some(Box::new(commits));
     }
 
+    /// Who wrote the commits of pull requests: an account, with an address of the same name.
+    pub(crate) fn written_by(&self, account: &str) {
+        account.clone_into(&mut self.state.lock().writer);
+    }
+
     /// People, and teams as `org/slug`, who may review; at first `ann`, `ben` and `acme/sre`.
     pub(crate) fn collaborators(&self, names: &[&str]) {
         self.state.lock().collaborators = names.iter().map(|name| (*name).to_owned()).collect();
@@ -445,6 +455,7 @@ impl GitHubState {
             collaborators: ["ann", "ben", "acme/sre"].map(str::to_owned).into(),
             heads: None,
             commits: None,
+            writer: BOT.to_owned(),
             drafts: true,
             push: true,
             archived: false,
@@ -571,7 +582,7 @@ impl State {
         let words: Vec<&str> = path.split('/').skip(1).collect();
         let id = self.shape.id.to_string();
         let rest = match words.as_slice() {
-            ["user"] => return (200, Vec::new(), user(&self.shape.api, "landfall-bot")),
+            ["user"] => return (200, Vec::new(), user(&self.shape.api, BOT)),
             ["repositories", given, rest @ ..] if *given == id => rest,
             ["repos", owner, name, rest @ ..] if self.is_named(owner, name) => rest,
             ["repos", owner, name, rest @ ..] if self.was_named(owner, name) => {
@@ -694,7 +705,7 @@ impl State {
         let ended = (pull.state == "closed").then_some(pull.updated);
         let value = json!({
             "number": pull.number, "state": pull.state, "locked": false, "title": pull.title, "body": pull.body,
-            "user": user(&self.shape.api, "landfall-bot"), "draft": pull.draft,
+            "user": user(&self.shape.api, BOT), "draft": pull.draft,
             "labels": pull.labels.iter().map(|name| label(&self.shape, name)).collect::<Vec<_>>(),
             "milestone": null, "active_lock_reason": null, "created_at": TIME, "updated_at": pull.updated, "closed_at": ended,
             "merged_at": pull.merged.then_some(pull.updated), "merge_commit_sha": self.merge_commit(pull.number), "assignee": null, "assignees": [],
@@ -710,10 +721,25 @@ impl State {
     }
 
     fn commits_of(&self, number: u64) -> Answer {
+        let (writer, address) = self.writer();
+        let commit = |(sha, message): &(String, String)| pull_commit(&self.shape, sha, message, writer, &address);
+        (200, Vec::new(), self.beyond(number).iter().map(commit).collect())
+    }
+
+    /// What a pull request has beyond its base: ids and messages, unless told otherwise one commit.
+    fn beyond(&self, number: u64) -> Vec<(String, String)> {
         let pull = self.pull(number).unwrap();
         let tip = pull.tip.clone().unwrap_or_else(|| self.tip(&pull.head));
-        let all = self.commits.as_ref().map(|commits| commits(&tip, &pull.base)).unwrap_or_default();
-        (200, Vec::new(), all.iter().map(|(sha, message)| pull_commit(&self.shape, sha, message)).collect())
+        match &self.commits {
+            Some(commits) => commits(&tip, &pull.base),
+            None => vec![(tip, "a change".to_owned())],
+        }
+    }
+
+    /// Who wrote commits: the account and the address.
+    fn writer(&self) -> (&str, String) {
+        let name = if self.writer == BOT { "landfall" } else { &self.writer };
+        (&self.writer, format!("{name}@example.com"))
     }
 
     fn one(&self, number: u64) -> Value {
@@ -822,7 +848,7 @@ impl State {
             );
         }
         let api = self.shape.api.clone();
-        let bot = user(&api, "landfall-bot");
+        let bot = user(&api, BOT);
         let asked =
             people.iter().map(|name| json!({ "requested_reviewer": user(&api, name), "review_requester": bot }));
         let asked = asked.chain(
