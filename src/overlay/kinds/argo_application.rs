@@ -105,8 +105,9 @@ impl Collector<'_, '_> {
         let tree = self.tree;
         self.seen.insert(node);
         let Some(scalar) = tree.scalar(tree.target(node)) else { return };
-        let mentions = ["image", "tag", "repository"].iter().any(|word| scalar.value.contains(word));
-        if !mentions {
+        // In whatever case: charts have `Image` and `imageTag`, too.
+        let lower = scalar.value.to_ascii_lowercase();
+        if !["image", "tag", "repository"].iter().any(|word| lower.contains(word)) {
             return; // It cannot contain a pin.
         }
         if scalar.style != ScalarStyle::Literal || tree.scalar(node).is_none() || tree.lock_of(node).is_some() {

@@ -134,13 +134,13 @@ impl Collector<'_, '_> {
         let mut image_tag = None;
         for (key, value) in self.tree.entries(id) {
             let Some(key) = self.tree.scalar(key) else { continue };
-            let slot = match key.value.as_ref() {
+            let slot = match key.value.to_ascii_lowercase().as_str() {
                 "registry" => &mut block.registry,
                 "repository" => &mut block.repository,
                 "image" => &mut block.image,
                 "name" => &mut block.name,
                 "tag" => &mut block.tag,
-                "imageTag" => &mut image_tag,
+                "imagetag" => &mut image_tag,
                 "digest" => &mut block.digest,
                 "sha" => &mut block.sha,
                 "version" => &mut block.version,

@@ -27,6 +27,7 @@ macro_rules! kinds {
 kinds![kustomize, argo_application, helm_release, setter, container, helm_values];
 
 pub(super) use argo_application::sources;
+use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
@@ -122,6 +123,7 @@ impl Collector<'_, '_> {
             self.values = false;
         } else {
             self.json_patch(root);
+            self.unclaimed(&document);
         }
     }
 
@@ -130,16 +132,30 @@ impl Collector<'_, '_> {
         argo_application::is_source_file(self.path.file_name()) || helm_values::is_helmfile(self, document.root)
     }
 
-    /// A JSON patch (RFC 6902) in a file of its own: reported, because somebody may expect it to be a pin.
+    /// A JSON patch (RFC 6902) in a file of its own: reported, because somebody may expect it to be a pin. An operation sets
+    /// the image itself, or adds a container with one.
     fn json_patch(&mut self, root: Id) {
         let tree = self.tree;
         for operation in tree.items(root) {
-            let about_image = tree.text_at(*operation, "path").is_some_and(|path| path.ends_with("/image"));
-            let Some(value) = tree.get(*operation, "value").filter(|_| about_image) else { continue };
-            let reference = tree.scalar(value).and_then(|scalar| ImageReference::parse(&scalar.value).ok());
-            if let Some(reference) = reference.filter(|_| tree.get(*operation, "op").is_some()) {
-                self.skip_image(value, SkipReason::JsonPatch, Some(reference.name));
+            let (Some(path), Some(_)) = (tree.text_at(*operation, "path"), tree.get(*operation, "op")) else {
+                continue;
+            };
+            let Some(value) = tree.get(*operation, "value") else { continue };
+            if path.ends_with("/image") {
+                self.patched_image(value);
             }
+            for id in value..tree.node(value).last {
+                if tree.key(id).is_some_and(ends_in_image) {
+                    self.patched_image(id);
+                }
+            }
+        }
+    }
+
+    fn patched_image(&mut self, value: Id) {
+        let reference = self.tree.scalar(value).and_then(|scalar| ImageReference::parse(&scalar.value).ok());
+        if let Some(reference) = reference {
+            self.skip_image(value, SkipReason::JsonPatch, Some(reference.name));
         }
     }
 }

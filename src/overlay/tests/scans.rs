@@ -113,6 +113,14 @@ fn containers_wherever_a_pod_template_stands() {
         &[],
         &["3: a JSON patch sets an image"],
     );
+    // As istioctl and sidecar injectors write them: whole containers are added.
+    check(
+        "json6902.yaml",
+        "- op: add\n  path: /spec/template/spec/containers/-\n  value:\n    image: docker.io/acme/proxy:1.18.5\n    name: proxy\n- {op: \
+         add, path: /spec/x, value: [{name: init, image: \"busybox:1\"}]}\n- [ghcr.io/acme/web:1.2.3]\n",
+        &[],
+        &["4: a JSON patch sets an image", "6: a JSON patch sets an image", "7: looks like an image, but under a key"],
+    );
     check("x.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    containers: [{image: a:1}]\n", &[], &[]);
 }
 
@@ -133,6 +141,24 @@ fn helm_values_blocks() {
             "21:10 helm-values controller.image.tag registry.k8s.io/ingress/controller v1.9",
             "24:35 helm-values named.image.tag acme/named 5",
         ],
+        &[],
+    );
+}
+
+/// Some charts write their keys with capitals.
+#[test]
+fn keys_of_helm_values_in_any_case() {
+    check(
+        "values.yaml",
+        "Ldap:\n  Image: docker.io/acme/ldap\n  ImageTag: \"1.1.10\"\nWeb:\n  Image: {Repository: acme/web, Tag: v2}\n",
+        &["3:14 helm-values Ldap.ImageTag docker.io/acme/ldap 1.1.10", "5:38 helm-values Web.Image.Tag acme/web v2"],
+        &[],
+    );
+    check(
+        "app.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source:\n    helm:\n      values: |\n        Image: acme/ldap\n        \
+         ImageTag: \"1.1\"\n",
+        &["8:20 argo-application spec.source.helm.values.ImageTag acme/ldap 1.1"],
         &[],
     );
 }
