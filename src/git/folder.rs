@@ -15,6 +15,7 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::error::GitError;
+use super::read::MAX_COMMIT;
 
 /// Locks of refs and files, and half-received packs: leftovers of a killed git that block the next one.
 const LOCKED: &[&str] = &["HEAD.lock", "packed-refs.lock", "config.lock", "shallow.lock", "gc.pid", "gc.pid.lock"];
@@ -155,6 +156,10 @@ impl MirrorFolder {
         let refs = repo.references().map_err(|error| error.to_string())?;
         for name in refs.all().map_err(|error| error.to_string())? {
             let id = name.map_err(|error| error.to_string())?.id();
+            // What somebody may have made large is named when it is read.
+            if id.header().map_err(|error| error.to_string())?.size() > MAX_COMMIT {
+                continue;
+            }
             let commit = repo.find_commit(id).map_err(|error| error.to_string())?;
             commit.tree().map_err(|error| error.to_string())?;
         }

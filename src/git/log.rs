@@ -145,7 +145,7 @@ impl Mirror {
     }
 
     pub(super) fn log_entry(&self, repo: &gix::Repository, id: ObjectId) -> Result<LogEntry, GitError> {
-        let commit = repo.find_commit(id).map_err(|error| self.damage(&error))?;
+        let commit = self.find_commit(repo, id)?;
         let raw = RawCommit::parse(&commit.data);
         Ok(LogEntry {
             id: commit_id(id),
@@ -256,14 +256,12 @@ impl<'a> Walk<'a> {
 
     /// `None`: the history ends before this commit, as in a shallow repository.
     fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>, bool)>, GitError> {
-        let found = self.repo.try_find_object(id).map_err(|error| self.mirror.damage(&error))?;
-        let Some(object) = found else {
+        let Some(commit) = self.mirror.read_commit(self.repo, id)? else {
             if self.repo.is_shallow().map_err(|error| self.mirror.damage(&error))? {
                 return Ok(None);
             }
             return Err(self.mirror.damaged(format!("commit {id} is missing")));
         };
-        let commit = object.try_into_commit().map_err(|error| self.mirror.damaged(error.to_string()))?;
         let raw = RawCommit::parse(&commit.data);
         let marked = self.mark.is_some_and(|mark| raw.message.contains_str(mark));
         Ok(Some((seconds(raw.committer), raw.parents, marked)))

@@ -10,6 +10,10 @@ use super::tree::{
     self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry, WatchedFiles,
 };
 
+/// Maximum size of a commit, of whose message somebody else is the author. Linux' largest has not a megabyte; one of hundreds
+/// is pushed in a few hundred kilobytes, to take memory.
+pub(super) const MAX_COMMIT: u64 = 16 << 20;
+
 /// From this many on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
 
@@ -221,15 +225,43 @@ impl Mirror {
 
     pub(super) fn commit_of(&self, repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, GitError> {
         let id = object_id(commit);
-        match repo.try_find_object(id).map_err(|error| self.damage(&error))? {
-            Some(object) if object.kind == gix::objs::Kind::Commit => Ok(id),
+        match repo.try_find_header(id).map_err(|error| self.damage(&error))? {
+            Some(header) if header.kind() == gix::objs::Kind::Commit => Ok(id),
             _ => Err(GitError::UnknownCommit { commit: commit.clone() }),
         }
     }
 
+    /// Reads a commit; `None` if there is no such object, or it is no commit. Everything that is read of commits comes through
+    /// here, so that one of somebody else's takes no more memory than [`MAX_COMMIT`].
+    pub(super) fn read_commit<'r>(
+        &self,
+        repo: &'r gix::Repository,
+        id: gix::ObjectId,
+    ) -> Result<Option<gix::Commit<'r>>, GitError> {
+        let Some(header) = repo.try_find_header(id).map_err(|error| self.damage(&error))? else { return Ok(None) };
+        if header.kind() != gix::objs::Kind::Commit {
+            return Ok(None);
+        }
+        if header.size() > MAX_COMMIT {
+            let what = format!("reading commit {}", commit_id(id).short());
+            let reason = format!("it is larger than {} MiB ({} MiB)", MAX_COMMIT >> 20, header.size() >> 20);
+            return Err(GitError::refused(what, reason));
+        }
+        repo.find_commit(id).map(Some).map_err(|error| self.damage(&error))
+    }
+
+    /// Reads a commit that must be there.
+    pub(super) fn find_commit<'r>(
+        &self,
+        repo: &'r gix::Repository,
+        id: gix::ObjectId,
+    ) -> Result<gix::Commit<'r>, GitError> {
+        self.read_commit(repo, id)?.ok_or_else(|| GitError::UnknownCommit { commit: commit_id(id) })
+    }
+
     pub(super) fn tree_of(&self, repo: &gix::Repository, commit: &CommitId) -> Result<gix::ObjectId, GitError> {
         let id = self.commit_of(repo, commit)?;
-        let commit = repo.find_commit(id).map_err(|error| self.damage(&error))?;
+        let commit = self.find_commit(repo, id)?;
         commit.tree_id().map(gix::Id::detach).map_err(|error| self.damage(&error))
     }
 }

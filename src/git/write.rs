@@ -125,7 +125,7 @@ impl Mirror {
     ) -> Result<EditComparison, GitError> {
         let repo = self.repo()?;
         let found = self.commit_of(&repo, commit)?;
-        let found = repo.find_commit(found).map_err(|error| self.damage(&error))?;
+        let found = self.find_commit(&repo, found)?;
         let parents: Vec<gix::ObjectId> = found.parent_ids().map(gix::Id::detach).collect();
         if parents != [object_id(parent)] {
             return Ok(EditComparison::OtherParents);
@@ -219,7 +219,7 @@ impl Mirror {
         let Some(signer) = self.signer() else { return Ok(true) };
         let repo = self.repo()?;
         let id = self.commit_of(&repo, commit)?;
-        let object = repo.find_commit(id).map_err(|error| self.damage(&error))?;
+        let object = self.find_commit(&repo, id)?;
         Ok(signer.has_signed(&object.data))
     }
 

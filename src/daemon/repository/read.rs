@@ -300,13 +300,31 @@ pub(in crate::daemon) fn heads(
         }
         let head = match before.remove(&tip) {
             Some(head) => head,
-            None if history.contains(mirror, base, &tip)? == Ancestry::Contains => Head::merged(&tip),
-            None => head((mirror, &mut *history), &tip, (base, former), bot)?,
+            None => match found((mirror, &mut *history), &tip, (base, former), bot) {
+                // More than anybody may make the bot read, so the bot did not write it.
+                Err(GitError::Refused { reason, .. }) => {
+                    Head { foreign: Some(format!("somebody else ({reason})")), ..Head::merged(&tip) }
+                }
+                head => head?,
+            },
         };
         drop(known.heads.insert(tip, head.clone()));
         drop(heads.insert(short.to_owned(), head));
     }
     Ok(heads)
+}
+
+/// One of the bot's branches, which the base may contain.
+fn found(
+    (mirror, history): (&Mirror, &mut History),
+    tip: &CommitId,
+    (base, former): (&CommitId, &[CommitId]),
+    bot: &Identity,
+) -> Result<Head, GitError> {
+    if history.contains(mirror, base, tip)? == Ancestry::Contains {
+        return Ok(Head::merged(tip));
+    }
+    head((mirror, history), tip, (base, former), bot)
 }
 
 /// When the tips of the bot's branches were made, by short name. An unreadable one has no time.

@@ -58,8 +58,6 @@ pub(super) fn load(graph: &mut Graph, mirror: &Mirror, id: ObjectId, limit: usiz
 }
 
 fn read(mirror: &Mirror, repo: &gix::Repository, id: ObjectId) -> Result<Option<Frame>, GitError> {
-    let found = repo.try_find_object(id).map_err(|error| mirror.damage(&error))?;
-    let Some(object) = found.filter(|object| object.kind == gix::objs::Kind::Commit) else { return Ok(None) };
-    let commit = object.into_commit();
+    let Some(commit) = mirror.read_commit(repo, id)? else { return Ok(None) };
     Ok(Some(Frame { id, parents: RawCommit::parse(&commit.data).parents, next: 0 }))
 }
