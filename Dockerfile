@@ -45,8 +45,10 @@ LABEL org.opencontainers.image.title="Landfall" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
 # The state folder is where the bot writes; with a read-only root file system it is a volume, and so is /tmp.
+# Freed memory goes back to the system at once: a little slower, and a tenth less of it.
 ENV XDG_STATE_HOME=/var/lib \
-    LANDFALL_CONFIG=/etc/landfall/landfall.yaml
+    LANDFALL_CONFIG=/etc/landfall/landfall.yaml \
+    MIMALLOC_PURGE_DELAY=0
 USER 65532:65532
 WORKDIR /var/lib/landfall
 EXPOSE 8080

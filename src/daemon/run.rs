@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long a cycle may go on after it was told to stop: whoever stops a bot waits at most ten seconds, even if a
 /// remote hangs.
-const GRACE: Duration = Duration::from_secs(7);
+const GRACE: Duration = Duration::from_secs(6);
 
 /// How long aborted work may then take to stop. Work that computes without a pause does not stop; it ends with the
 /// process.
