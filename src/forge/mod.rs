@@ -29,6 +29,8 @@ use crate::model::{
     PullRequestSpec, Reviews,
 };
 
+mod bitbucket;
+mod bitbucket_dc;
 mod error;
 mod gitea;
 pub mod github;
@@ -37,6 +39,8 @@ mod hosted;
 mod local;
 mod none;
 
+pub use bitbucket::Bitbucket;
+pub use bitbucket_dc::BitbucketDc;
 pub use error::ForgeError;
 pub use gitea::Gitea;
 pub use github::{GitHub, GitHubSettings};
@@ -343,6 +347,10 @@ forges! {
     "gitea" => Gitea(gitea::GiteaConfig, gitea::GiteaForgeSettings, Gitea);
     /// Forgejo, which is spoken to as Gitea.
     "forgejo" => Forgejo(gitea::ForgejoConfig, gitea::GiteaForgeSettings, Gitea);
+    /// Bitbucket Cloud.
+    "bitbucket" => Bitbucket(bitbucket::BitbucketConfig, bitbucket::BitbucketForgeSettings, Bitbucket);
+    /// Bitbucket Data Center.
+    "bitbucket-dc" => BitbucketDc(bitbucket_dc::BitbucketDcConfig, bitbucket_dc::BitbucketDcForgeSettings, BitbucketDc);
     /// Pull requests as branches and small files in the repository itself, without a forge.
     "local" => Local(local::LocalConfig, local::LocalSettings, LocalForge);
     /// No pull requests.
@@ -420,6 +428,10 @@ pub enum Feature {
     Comments,
     /// Teams as reviewers.
     TeamReviewers,
+    /// Labels.
+    Labels,
+    /// A merge that names the commit it is for.
+    MergeAtCommit,
 }
 
 /// A REST API that accepts commit statuses as GitHub's does.

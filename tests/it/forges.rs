@@ -1,6 +1,6 @@
 //! The same stories on every forge: what must hold wherever pull requests are.
 //!
-//! Each runs against a stub that keeps real state and speaks as GitHub, GitLab, Gitea or Forgejo; the client is opened from a
+//! Each runs against a stub that keeps real state and speaks as GitHub, GitLab, Gitea, Forgejo or a Bitbucket; the client is opened from a
 //! configuration file, as the program does it. What only one of them has is told at the end.
 
 use std::time::Duration;
@@ -21,8 +21,14 @@ use crate::support::without;
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
-const KINDS: [(&str, Speech); 4] =
-    [("github", Speech::GitHub), ("gitlab", Speech::GitLab), ("gitea", Speech::Gitea), ("forgejo", Speech::Gitea)];
+const KINDS: [(&str, Speech); 6] = [
+    ("github", Speech::GitHub),
+    ("gitlab", Speech::GitLab),
+    ("gitea", Speech::Gitea),
+    ("forgejo", Speech::Gitea),
+    ("bitbucket", Speech::Bitbucket),
+    ("bitbucket-dc", Speech::BitbucketDc),
+];
 
 /// A forge of one kind, and what talks to it.
 struct Scene {
@@ -95,22 +101,46 @@ impl Scene {
     }
 
     fn creations(&self) -> usize {
-        let is = |it: &String| it.starts_with("POST ") && (it.ends_with("/pulls") || it.ends_with("/merge_requests"));
-        self.writes().iter().filter(|it| is(it)).count()
+        self.writes().iter().filter(|it| it.starts_with("POST ") && it.ends_with(self.list())).count()
     }
 
     /// The path below which pull requests are created and listed.
     fn list(&self) -> &'static str {
-        if self.kind == "gitlab" { "/merge_requests" } else { "/pulls" }
+        match self.kind {
+            "gitlab" => "/merge_requests",
+            "bitbucket" => "/pullrequests",
+            "bitbucket-dc" => "/pull-requests",
+            _ => "/pulls",
+        }
+    }
+
+    /// What the second page of a list has in its address.
+    fn second_page(&self) -> &'static str {
+        if self.kind == "bitbucket-dc" { "start=100" } else { "page=2" }
+    }
+
+    /// A page with nothing on it.
+    fn nothing(&self) -> &'static str {
+        if self.has_labels() { "[]" } else { r#"{"values":[],"isLastPage":true}"# }
+    }
+
+    fn has_labels(&self) -> bool {
+        !self.kind.starts_with("bitbucket")
+    }
+
+    /// What it is called in errors.
+    fn name(&self) -> &'static str {
+        if self.kind == "bitbucket-dc" { "bitbucket data center" } else { self.kind }
     }
 }
 
 async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
-    let (address, token) = if kind == "github" { ("apiUrl", "FORGE_TOKEN") } else { ("url", "FORGE_TOKEN") };
+    let address = if matches!(kind, "github" | "bitbucket") { "apiUrl" } else { "url" };
+    let url = if kind == "bitbucket" { format!("{url}/2.0") } else { url.to_owned() };
     let text = format!(
         "repositories:\n  - name: deploys\n    url: https://git.example.com/acme/deploys.git\n    \
          author: {{ name: Landfall, email: landfall@example.com }}\n    forge: {{ kind: {kind}, \
-         {address}: \"{url}\", repository: acme/deploys, token: {{ env: {token} }} }}\n"
+         {address}: \"{url}\", repository: acme/deploys, token: {{ env: FORGE_TOKEN }} }}\n"
     );
     let file = folder.join("landfall.yaml");
     std::fs::write(&file, text).unwrap();
@@ -152,7 +182,7 @@ fn gitlab(story: impl AsyncFn(Scene)) {
 }
 
 fn gitea(story: impl AsyncFn(Scene)) {
-    on(&KINDS[2..], story);
+    on(&KINDS[2..4], story);
 }
 
 fn now() -> Timestamp {
@@ -204,7 +234,8 @@ fn a_pull_request_is_created_once_as_asked_and_updated_in_place() {
         let (pull, warnings) = scene.ensure(&spec("web to 1.2"), None).await;
         assert_eq!((pull.number, pull.state, pull.draft, warnings), (1, PullState::Open, false, vec![]), "{kind}");
         let kept = scene.stub.pull(1);
-        assert_eq!(kept.labels, ["release", "needs review"], "{kind}");
+        let labels = if scene.has_labels() { spec("").labels } else { Vec::new() };
+        assert_eq!(kept.labels, labels, "{kind}");
         assert_eq!(kept.reviewers, ["ann", "ben"], "{kind}");
         assert_eq!((kept.head.as_str(), kept.base.as_str()), (HEAD, "main"));
         assert_eq!(kept.body.unwrap(), spec("web to 1.2").body);
@@ -244,7 +275,7 @@ fn a_creation_whose_answer_is_lost_makes_no_second_one() {
     // Two processes: both look before either creates.
     everywhere(async |scene| {
         let other = opened(scene.kind, &scene.stub.url(), tempfile::tempdir().unwrap().path()).await;
-        scene.stub.fault(Fault::on("GET", scene.list()).times(2).answer(200, &[], "[]"));
+        scene.stub.fault(Fault::on("GET", scene.list()).times(2).answer(200, &[], scene.nothing()));
         let wanted = [Wanted { spec: bare("web to 1.2"), tip: commit('a'), known: None }];
         let (one, two) = tokio::join!(scene.forge.ensure(&wanted, now()), other.ensure(&wanted, now()));
         assert_eq!((one[0].as_ref().unwrap().0.number, two[0].as_ref().unwrap().0.number), (1, 1), "{}", scene.kind);
@@ -259,9 +290,15 @@ fn labels_and_reviewers_are_added_once_and_until_they_stick() {
         let (put, place) = if kind == "gitlab" { ("PUT", "/merge_requests/1") } else { ("POST", "/labels") };
         scene.stub.fault(Fault::on(put, place).message(403, "not today"));
         let (pull, warnings) = scene.ensure(&spec("web to 1.2"), None).await;
-        assert!(warnings.len() == 1 && warnings[0].contains("labels not added"), "{kind}: {warnings:?}");
+        let labels = if scene.has_labels() {
+            assert!(warnings.len() == 1 && warnings[0].contains("labels not added"), "{kind}: {warnings:?}");
+            spec("").labels
+        } else {
+            assert_eq!(warnings, Vec::<String>::new(), "{kind}: `check` has told it");
+            Vec::new()
+        };
         let (pull, warnings) = scene.ensure(&spec("web to 1.2"), Some(&pull)).await;
-        assert_eq!((warnings, pull.labels), (vec![], spec("").labels), "{kind}");
+        assert_eq!((warnings, pull.labels), (vec![], labels), "{kind}");
 
         // A person takes a label and a reviewer away: both stay away, also for a new process.
         scene.stub.edit(1, |pull| {
@@ -270,9 +307,11 @@ fn labels_and_reviewers_are_added_once_and_until_they_stick() {
         });
         scene.restart().await;
         scene.ensure(&spec("web to 1.3"), None).await;
-        assert_eq!(scene.stub.pull(1).labels, ["needs review"], "{kind}");
         assert_eq!(scene.stub.pull(1).reviewers, Vec::<String>::new(), "{kind}");
-
+        if !scene.has_labels() {
+            return;
+        }
+        assert_eq!(scene.stub.pull(1).labels, ["needs review"], "{kind}");
         scene.stub.edit(1, |pull| pull.labels = vec!["ship it/now".to_owned(), "other".to_owned()]);
         for _ in 0..2 {
             scene.forge.take_label(1, "ship it/now", now()).await.unwrap();
@@ -373,6 +412,10 @@ fn where_nobody_says_who_pushed_it_only_those_approve_who_surely_did_not_write_i
             scene.stub.written_by(writer);
             // The forge has forgotten it, or does not let the token see it.
             for places in [&[][..], &["/activity", "/events", "/activities"]] {
+                if scene.kind == "bitbucket" && !places.is_empty() {
+                    // It tells what was approved by the same means.
+                    continue;
+                }
                 for place in places {
                     scene.stub.fault(Fault::on("GET", place).times(usize::MAX).message(403, "Forbidden"));
                 }
@@ -452,7 +495,21 @@ fn a_head_that_moved_is_never_merged() {
         refused(scene.merge(&tip, None).await.unwrap());
         assert_eq!((scene.stub.merges().len(), scene.stub.pull(1).merged), (0, false), "{}", scene.kind);
     });
-    // It moves after the last look: the forge itself compares.
+    // It moves after the last look: the forge itself compares, or what was merged is looked at.
+    on(&KINDS[4..], async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.slip_in(&"e".repeat(40));
+        match scene.merge(&tip, None).await {
+            Ok(outcome) => {
+                assert!(refused(outcome).contains("out-of-date information"));
+                assert_eq!((scene.kind, scene.stub.merges().len()), ("bitbucket-dc", 0));
+            }
+            Err(error) => {
+                assert_eq!((scene.kind, scene.stub.merges().len()), ("bitbucket", 1));
+                assert!(text(&error).contains("somebody pushed to the branch while it was merged"), "{error}");
+            }
+        }
+    });
     gitlab(async |scene| {
         let (_, tip) = scene.open().await;
         let stale = scene.stub.url();
@@ -582,13 +639,15 @@ fn lists_are_read_to_the_end_or_not_at_all() {
         scene.stub.open("feature", "main", None);
         let found = scene.forge.open_pulls("landfall").await.unwrap();
         assert_eq!(found.len(), 130, "{}", scene.kind);
+        let second = scene.second_page();
+        let elsewhere = r#"{"values":[],"isLastPage":false,"next":"https://evil.example.com/2.0/x"}"#;
         for fault in [
-            Fault::on("GET", "page=2").times(9).message(500, "Server Error"),
-            Fault::on("GET", "page=2").answer(200, &[], r#"{"message":"hello"}"#),
-            Fault::on("GET", "page=2").answer(
+            Fault::on("GET", second).times(9).message(500, "Server Error"),
+            Fault::on("GET", second).answer(200, &[], r#"{"message":"hello"}"#),
+            Fault::on("GET", second).answer(
                 200,
                 &[("link", "<https://evil.example.com/x?page=3>; rel=\"next\"")],
-                "[]",
+                if scene.has_labels() { "[]" } else { elsewhere },
             ),
         ] {
             scene.stub.fault(fault);
@@ -640,7 +699,8 @@ fn the_messages_of_a_merged_one_are_those_of_its_commits() {
 
 #[test]
 fn a_renamed_repository_is_followed() {
-    everywhere(async |scene| {
+    // Bitbucket does not tell where it is now.
+    on(&KINDS[..4], async |scene| {
         let (pull, tip) = scene.open().await;
         scene.stub.rename("umbrella", "gitops");
         let (same, _) = scene.ensure(&bare("web to 1.3"), Some(&pull)).await;
@@ -676,8 +736,10 @@ fn every_answer_of_a_wrong_shape_is_a_clear_error_and_never_a_wrong_write() {
                         assert_eq!(error.code, FailureCode::Protocol, "{} {call} {body}: {error}", scene.kind);
                         text(&error);
                     }
-                    // GitLab removes a label without a look.
-                    None => assert_eq!((scene.kind, call), ("gitlab", "label"), "{body}"),
+                    // GitLab removes a label without a look, and Bitbucket has none.
+                    None => {
+                        assert!((scene.kind == "gitlab" || !scene.has_labels()) && call == "label", "{call} {body}");
+                    }
                 }
             }
             assert_eq!((scene.stub.pulls().len(), scene.stub.pull(1).state), (1, "open"), "{} {body}", scene.kind);
@@ -711,7 +773,7 @@ fn every_failure_has_its_code_and_shows_no_secret() {
             }
             let error = scene.forge.open_pulls("landfall").await.unwrap_err();
             assert_eq!(error.code, code, "{} {status}: {error}", scene.kind);
-            assert!(text(&error).to_lowercase().starts_with(&format!("{} acme/deploys: ", scene.kind)), "{error}");
+            assert!(text(&error).to_lowercase().starts_with(&format!("{} acme/deploys: ", scene.name())), "{error}");
             let asked = scene.stub.requests();
             assert!(asked.iter().all(|it| !it.target.contains(TOKEN)), "no secret is in an address");
         });
@@ -747,6 +809,9 @@ fn doctor_names_what_is_missing() {
         let good = scene.forge.doctor("landfall").await.unwrap().unwrap();
         assert!(good.starts_with("0 open pull requests of ours"), "{good}");
         assert_eq!(good.contains("the token expires on 2027-01-31"), kind == "gitlab", "{good}");
+        if kind == "bitbucket" {
+            return;
+        }
         scene.stub.rights(false, false);
         let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
         assert!(error.contains("may not push") && error.contains("next: give it"), "{kind}: {error}");
@@ -776,6 +841,67 @@ fn doctor_names_what_is_missing() {
         scene.stub.scopes(&["read:repository"]);
         let error = text(&scene.try_ensure(&bare("web to 1.2"), None).await.unwrap_err());
         assert!(error.contains("required=[write:repository]"), "{error}");
+    });
+}
+
+#[test]
+fn doctor_names_what_a_token_of_bitbucket_lacks() {
+    on(&KINDS[4..5], async |mut scene| {
+        scene.stub.administers(false);
+        let words = scene.forge.doctor("landfall").await.unwrap().unwrap();
+        assert!(words.contains("only default reviewers' approvals count"), "{words}");
+        scene.stub.scopes(&["pullrequest", "repository"]);
+        let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
+        assert!(error.contains("the token has the scopes pullrequest, repository)"), "{error}");
+        assert!(error.contains("next: make a token"), "{error}");
+        let error = text(&scene.try_ensure(&bare("web to 1.2"), None).await.unwrap_err());
+        assert!(error.contains("required scopes: pullrequest:write"), "{error}");
+        scene.stub.token("another");
+        scene.restart().await;
+        let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
+        assert!(error.contains("token refused or expired; next: "), "{error}");
+    });
+}
+
+#[test]
+fn bitbuckets_default_reviewers_are_asked_and_theirs_are_approvals_that_count() {
+    on(&KINDS[4..], async |scene| {
+        scene.stub.default_reviewers(&["ann"]);
+        scene.open().await;
+        assert_eq!(scene.stub.pull(1).reviewers, ["ann"], "{}", scene.kind);
+        // They stay when the text changes.
+        let wanted = PullRequestSpec { reviewers: vec!["ben".to_owned()], ..bare("web to 1.3") };
+        scene.ensure(&wanted, None).await;
+        assert_eq!(scene.stub.pull(1).reviewers, ["ann", "ben"], "{}", scene.kind);
+        // One of them is none: then nobody is asked, and that is told.
+        scene.stub.default_reviewers(&["ann", "ghost"]);
+        let (_, warnings) = scene.ensure(&PullRequestSpec { head: branch("landfall/x"), ..bare("x") }, None).await;
+        assert!(warnings.len() == 1 && warnings[0].contains("default reviewers are not asked"), "{warnings:?}");
+    });
+    on(&KINDS[4..5], async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.administers(false);
+        scene.stub.default_reviewers(&["ann"]);
+        scene.stub.review(1, "ann", "APPROVED");
+        scene.stub.review(1, "ben", "APPROVED");
+        let (reviews, of) = (scene.reviews().await, [tip]);
+        assert_eq!(reviews.approvals(&of), ["ann"]);
+        assert!(reviews.void(&of).concat().contains("the token may not read who may write"), "{reviews:?}");
+    });
+}
+
+#[test]
+fn bitbuckets_people_are_known_by_more_than_a_nickname() {
+    on(&KINDS[4..5], async |scene| {
+        for (at, name) in ["{ann}", "557058:ann", "Ann"].into_iter().enumerate() {
+            let head = branch(&format!("landfall/{at}"));
+            let wanted = PullRequestSpec { reviewers: vec![name.to_owned()], head, ..bare("web to 1.2") };
+            let (pull, warnings) = scene.ensure(&wanted, None).await;
+            assert_eq!((warnings, scene.stub.pull(pull.number).reviewers), (vec![], vec!["ann".to_owned()]), "{name}");
+        }
+        let teams = PullRequestSpec { reviewers: vec!["acme/sre".to_owned()], ..bare("x") };
+        let (_, warnings) = scene.ensure(&teams, None).await;
+        assert!(warnings[0].contains("Bitbucket has no groups as reviewers"), "{warnings:?}");
     });
 }
 
@@ -980,5 +1106,8 @@ fn what_a_forge_has_not_is_known_beforehand() {
     let hosted = "url: https://x.example.com, repository: a/b, token: { env: T }";
     assert_eq!(lacks(&format!("{{ kind: gitlab, {hosted} }}")), [Feature::TeamReviewers]);
     assert_eq!(lacks(&format!("{{ kind: forgejo, {hosted} }}")), []);
+    assert_eq!(lacks(&format!("{{ kind: bitbucket-dc, {hosted} }}")), [Feature::Labels, Feature::TeamReviewers]);
+    let cloud = lacks("{ kind: bitbucket, repository: a/b, token: { env: T } }");
+    assert_eq!(cloud, [Feature::Labels, Feature::TeamReviewers, Feature::MergeAtCommit]);
     assert!(lacks("{ kind: local }").contains(&Feature::Checks));
 }

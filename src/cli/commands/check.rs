@@ -308,21 +308,44 @@ fn beyond_forge(repository: &RepositorySettings, set: &PolicySet) -> Vec<Diagnos
 /// A policy that asks for something that this kind of forge has not.
 fn lacking(repository: &RepositorySettings, set: &PolicySet, feature: Feature) -> Option<Diagnostic> {
     let mut fields = set.policies().iter().map(|policy| &policy.fields.pull_request);
-    let (origin, asked, hint) = fields.find_map(|fields| match feature {
+    let lacking = |asked: &str| {
+        format!("{asked} on repository `{}`, whose kind of forge has nothing of the sort", repository.name)
+    };
+    let (origin, message, hint) = fields.find_map(|fields| match feature {
         Feature::TeamReviewers => {
             let teams = fields.reviewers.as_ref().filter(|names| names.value.iter().any(|name| name.contains('/')))?;
-            Some((&teams.origin, "a team among `reviewers`", "name people: there, teams cannot be asked to review"))
+            let hint = "name people: there, teams cannot be asked to review";
+            Some((&teams.origin, lacking("a team among `reviewers`"), hint))
         }
         Feature::Checks => {
             let checks = fields.checks.as_ref()?;
-            Some((&checks.origin, "`checks`", "leave them out; what waits for them is never merged by the bot"))
+            let hint = "leave them out; what waits for them is never merged by the bot";
+            Some((&checks.origin, lacking("`checks`"), hint))
         }
         Feature::Comments => {
             let reminder = fields.remind_after.as_ref()?;
-            Some((&reminder.origin, "`remindAfter`", "leave it out: there are no comments to remind anybody in"))
+            let hint = "leave it out: there are no comments to remind anybody in";
+            Some((&reminder.origin, lacking("`remindAfter`"), hint))
+        }
+        Feature::Labels if fields.approval_label.is_some() => {
+            let label = fields.approval_label.as_ref()?;
+            let hint = "leave it out; what waits for a label is never merged by the bot";
+            Some((&label.origin, lacking("`approvalLabel`"), hint))
+        }
+        Feature::Labels => {
+            let labels = fields.labels.as_ref().filter(|labels| !labels.value.is_empty())?;
+            Some((&labels.origin, lacking("`labels`"), "leave them out: there, pull requests have no labels"))
+        }
+        Feature::MergeAtCommit => {
+            let automerge = fields.automerge.as_ref().filter(|automerge| automerge.value)?;
+            let message = format!(
+                "`automerge` on repository `{}`, whose kind of forge cannot be told which commit to merge",
+                repository.name
+            );
+            let hint = "let nobody but the bot push to its branches: what is pushed in the moment of a merge is merged, and told only then";
+            Some((&automerge.origin, message, hint))
         }
     })?;
-    let message = format!("{asked} on repository `{}`, whose kind of forge has nothing of the sort", repository.name);
     Some(Diagnostic::warning(origin, message).with_hint(hint))
 }
 

@@ -21,7 +21,8 @@ use url::form_urlencoded::Serializer;
 use self::wire::{DRAFT, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
 use super::hosted::{
-    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Repeat, States, WireComment, WireWritten, is_plain,
+    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, WireComment, WireWritten,
+    is_plain,
 };
 use super::{Opening, PullError};
 use crate::document::at::At;
@@ -140,7 +141,7 @@ const fn dialect(forge: &'static str) -> Dialect {
             ["repositories", id, ..] => Some(format!("/repositories/{id}")),
             _ => None,
         },
-        authorize: |request, token| {
+        authorize: |request, _: &Login, token| {
             let Ok(mut value) = HeaderValue::from_str(&format!("token {token}")) else { return request };
             value.set_sensitive(true);
             request.header(AUTHORIZATION, value)
@@ -150,6 +151,7 @@ const fn dialect(forge: &'static str) -> Dialect {
             "give the token the scopes `write:repository` and `write:issue`, and its owner write access".to_owned()
         },
         accepted: |_| String::new(),
+        pages: Pages::Link,
     }
 }
 
@@ -231,7 +233,7 @@ impl Api for GiteaApi {
         Ok(self.commits(number).await?.into_iter().map(WireWritten::message).collect())
     }
 
-    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
+    fn creating(&self, spec: &PullRequestSpec, draft: bool, _: &[String]) -> Ask {
         let body = json!({
             "title": title(&spec.title, draft), "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(),
         });

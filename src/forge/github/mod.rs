@@ -26,7 +26,9 @@ use self::app::{App, AppConfig, AppSettings};
 pub use self::settings::GitHubSettings;
 use self::wire::{WireError, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
-use super::hosted::{Api, ApiClient, Ask, Dialect, Hosted, Login, Repeat, States, WireComment, WireWritten, word};
+use super::hosted::{
+    Api, ApiClient, Ask, Dialect, Hosted, Login, Pages, Repeat, States, WireComment, WireWritten, word,
+};
 use super::{LenderOpening, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
@@ -134,7 +136,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         ["repos", owner, name, ..] => Some(format!("/repos/{owner}/{name}")),
         _ => None,
     },
-    authorize: |request, token| {
+    authorize: |request, _: &Login, token| {
         let request = request.bearer_auth(token).header("X-GitHub-Api-Version", "2022-11-28");
         request.header(ACCEPT, "application/vnd.github+json")
     },
@@ -144,6 +146,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         false => format!("give the token Contents and Pull requests write {}", accepted(headers)).trim().to_owned(),
     },
     accepted,
+    pages: Pages::Link,
 };
 
 /// The permissions that GitHub says are sufficient.
@@ -273,7 +276,7 @@ impl Api for GitHubApi {
         Ok(self.commits(number).await?.into_iter().map(WireWritten::message).collect())
     }
 
-    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
+    fn creating(&self, spec: &PullRequestSpec, draft: bool, _: &[String]) -> Ask {
         let body = json!({
             "title": spec.title, "body": spec.body, "head": spec.head.as_str(), "base": spec.base.as_str(), "draft": draft,
         });

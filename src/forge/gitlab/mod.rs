@@ -21,7 +21,8 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 use self::wire::{DEVELOPER, DRAFT, MAINTAINER, WireMergeRequest, WireProject, WireProtection, WireToken};
 use super::error::{ForgeError, Problem};
 use super::hosted::{
-    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Repeat, States, WireComment, is_plain, may_be_unknown,
+    Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, WireComment, is_plain,
+    may_be_unknown,
 };
 use super::{Feature, Opening, PullError};
 use crate::document::at::At;
@@ -84,7 +85,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         let project = path.strip_prefix("/projects/")?.split('/').next()?;
         (!project.is_empty()).then(|| format!("/projects/{project}"))
     },
-    authorize: |request, token| {
+    authorize: |request, _: &Login, token| {
         let Ok(mut value) = HeaderValue::from_str(token) else { return request };
         value.set_sensitive(true);
         request.header("PRIVATE-TOKEN", value)
@@ -95,6 +96,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         false => "give the token the scope `api`, and its owner at least the role Developer in the project".to_owned(),
     },
     accepted: |_| String::new(),
+    pages: Pages::Link,
 };
 
 /// Refuses names that GitLab does not allow: they become parts of paths.
@@ -221,7 +223,7 @@ impl Api for GitLabApi {
         Ok(self.commits(number).await?.into_iter().map(|commit| commit.message).collect())
     }
 
-    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask {
+    fn creating(&self, spec: &PullRequestSpec, draft: bool, _: &[String]) -> Ask {
         let body = json!({
             "source_branch": spec.head.as_str(), "target_branch": spec.base.as_str(),
             "title": title(&spec.title, draft), "description": spec.body, "remove_source_branch": false,

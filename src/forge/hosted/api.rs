@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
-use super::client::{ApiClient, Ask};
+use super::ask::Ask;
+use super::client::ApiClient;
 use super::judge::{PushedTip, Writer};
 use crate::document::secret::SecretSource;
 use crate::forge::error::{ForgeError, Problem};
@@ -65,8 +66,17 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     /// The messages of the commits of one.
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError>;
 
-    /// Creates one.
-    fn creating(&self, spec: &PullRequestSpec, draft: bool) -> Ask;
+    /// Adds to some what is not told of them with them.
+    async fn completed(&self, pulls: Vec<Self::Pull>) -> Result<Vec<Self::Pull>, ForgeError> {
+        Ok(pulls)
+    }
+
+    /// Whom the repository itself wants to be asked, where the forge leaves asking to whoever creates one.
+    async fn default_reviewers(&self, _: &PullRequestSpec) -> Result<Vec<String>, ForgeError> {
+        Ok(Vec::new())
+    }
+    /// Creates one, with the default reviewers.
+    fn creating(&self, spec: &PullRequestSpec, draft: bool, defaults: &[String]) -> Ask;
     /// Whether a creation was refused because there is an open one.
     fn exists(problem: &Problem) -> bool;
     /// Changes title and text of one; all else stays, also what makes it a draft.

@@ -8,18 +8,19 @@
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
 //! - a rate limit (403 or 429) blocks the client until it is over; integrations that ignore it get banned
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{Method, StatusCode};
+use ::http::header::CONTENT_TYPE;
+use ::http::{HeaderMap, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
-use super::answer::{Reply, next_link, problem_of};
+use super::answer::{Reply, problem_of};
+use super::ask::{Ask, Repeat, Start};
 use super::dialect::{Dialect, Login, Place};
 use super::settings::{split_address, token};
 use crate::forge::error::{ForgeError, Problem};
@@ -28,10 +29,6 @@ use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 /// A page of 100 pull requests with the longest texts that forges accept is about 10 MB.
 const BODY_LIMIT: u64 = 32 << 20;
-/// All pages together; 10,000 pull requests with texts of typical length take about half of it.
-const LIST_LIMIT: usize = 512 << 20;
-/// 10,000 pull requests, a hundred a page.
-const PAGE_LIMIT: usize = 100;
 /// How often a repeatable request is tried, and the pauses in between.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(400);
@@ -39,97 +36,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The maximum length of a forge's message in an error.
 pub(super) const WORDS: usize = 600;
 const REDIRECT_LIMIT: usize = 3;
-
-/// Whether a request may be sent again without checking first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::forge) enum Repeat {
-    /// It changes nothing, or sets an absolute value.
-    Harmless,
-    /// It creates something.
-    LookFirst,
-}
-
-/// What a path starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Start {
-    Repository,
-    Api,
-}
-
-/// One request: `path` is below the repository (empty: the repository itself) or the API, query included.
-#[derive(Debug)]
-pub(in crate::forge) struct Ask {
-    method: Method,
-    start: Start,
-    path: String,
-    body: Option<Value>,
-    repeat: Repeat,
-}
-
-impl Ask {
-    pub(in crate::forge) fn get(path: impl Into<String>) -> Self {
-        Self { method: Method::GET, start: Start::Repository, path: path.into(), body: None, repeat: Repeat::Harmless }
-    }
-
-    pub(in crate::forge) fn patch(path: impl Into<String>, body: Value) -> Self {
-        Self {
-            method: Method::PATCH,
-            start: Start::Repository,
-            path: path.into(),
-            body: Some(body),
-            repeat: Repeat::Harmless,
-        }
-    }
-
-    /// An absolute change.
-    pub(in crate::forge) fn put(path: impl Into<String>, body: Value) -> Self {
-        Self {
-            method: Method::PUT,
-            start: Start::Repository,
-            path: path.into(),
-            body: Some(body),
-            repeat: Repeat::Harmless,
-        }
-    }
-
-    /// A request that the forge refuses if its target has changed since it was judged; it is never repeated without
-    /// checking.
-    pub(in crate::forge) fn put_once(path: impl Into<String>, body: Value) -> Self {
-        Self {
-            method: Method::PUT,
-            start: Start::Repository,
-            path: path.into(),
-            body: Some(body),
-            repeat: Repeat::LookFirst,
-        }
-    }
-
-    pub(in crate::forge) fn delete(path: impl Into<String>) -> Self {
-        Self {
-            method: Method::DELETE,
-            start: Start::Repository,
-            path: path.into(),
-            body: None,
-            repeat: Repeat::Harmless,
-        }
-    }
-
-    pub(in crate::forge) fn post(path: impl Into<String>, body: Value, repeat: Repeat) -> Self {
-        Self { method: Method::POST, start: Start::Repository, path: path.into(), body: Some(body), repeat }
-    }
-
-    /// The same for what is not below the repository.
-    pub(in crate::forge) fn of_api(mut self) -> Self {
-        self.start = Start::Api;
-        self
-    }
-
-    /// For error messages: the method and the path without its query.
-    fn label(&self) -> String {
-        let path = self.path.split('?').next().unwrap_or_default();
-        format!("{} {}", self.method, if path.is_empty() { "the repository" } else { path })
-    }
-}
 
 /// The client of one repository.
 pub(in crate::forge) struct ApiClient {
@@ -162,6 +68,10 @@ impl ApiClient {
             Login::Token(given) => {
                 let token = token(given).map_err(&wrong)?;
                 (Login::Token(token.clone()), Secrets::new(vec![token]))
+            }
+            Login::Basic { user, token: given } => {
+                let token = token(given).map_err(&wrong)?;
+                (Login::Basic { user: user.clone(), token: token.clone() }, Secrets::new(vec![token]))
             }
             lent @ Login::Lent(_) => (lent.clone(), Secrets::default()),
         };
@@ -211,6 +121,19 @@ impl ApiClient {
         self.read(&ask.label(), &reply)
     }
 
+    /// As [`Self::ask`], with the headers of the answer.
+    pub(in crate::forge) async fn ask_heard<T: DeserializeOwned>(
+        &self,
+        ask: Ask,
+    ) -> Result<(T, HeaderMap), ForgeError> {
+        let reply = self.reply(&ask).await?;
+        Ok((self.read(&ask.label(), &reply)?, reply.headers))
+    }
+
+    pub(super) fn dialect(&self) -> &'static Dialect {
+        self.dialect
+    }
+
     /// The API's own path.
     pub(in crate::forge) fn prefix(&self) -> &str {
         &self.prefix
@@ -221,67 +144,12 @@ impl ApiClient {
         self.reply(&ask).await.map(drop)
     }
 
-    /// Reads all pages of a list, or fails.
-    pub(in crate::forge) async fn list<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
-        self.pages(path, |page: Vec<T>| page).await
-    }
-
-    /// As [`Self::list`], for pages that are objects with a list in them.
-    pub(in crate::forge) async fn pages<P: DeserializeOwned, T>(
-        &self,
-        path: String,
-        of_page: impl Fn(P) -> Vec<T>,
-    ) -> Result<Vec<T>, ForgeError> {
-        let first = Ask::get(path);
-        let label = first.label();
-        let mut reply = self.reply(&first).await?;
-        let mut all: Vec<T> = Vec::new();
-        let mut seen = BTreeSet::new();
-        let mut size = 0;
-        for _ in 0..PAGE_LIMIT {
-            size += reply.body.len();
-            if size > LIST_LIMIT {
-                return Err(self.error(&label, Problem::Protocol(format!("it is longer than {} MB", LIST_LIMIT >> 20))));
-            }
-            all.extend(of_page(self.read::<P>(&label, &reply)?));
-            let next = next_link(&reply.headers).and_then(|link| link.map(|link| self.local(&link)).transpose());
-            let Some(next) = next.map_err(|problem| self.error(&label, problem))? else {
-                return Ok(all);
-            };
-            if !seen.insert(next.clone()) {
-                let text = "its pages link back to an earlier page".to_owned();
-                return Err(self.error(&label, Problem::Protocol(text)));
-            }
-            let ask = Ask::get("");
-            reply = self.persist(&ask, &next).await.map_err(|problem| self.error(&label, problem))?;
-        }
-        Err(self.error(&label, Problem::Protocol(format!("it has more than {PAGE_LIMIT} pages"))))
-    }
-
-    /// Reads one page of a list, and whether another one follows.
-    pub(in crate::forge) async fn page<T: DeserializeOwned>(&self, path: String) -> Result<(Vec<T>, bool), ForgeError> {
-        let ask = Ask::get(path);
-        let reply = self.reply(&ask).await?;
-        let more = next_link(&reply.headers).map_err(|problem| self.error(&ask.label(), problem))?.is_some();
-        Ok((self.read(&ask.label(), &reply)?, more))
-    }
-
-    /// The entries of all pages, checked against the total that each page announces.
-    pub(in crate::forge) fn whole<T>(&self, call: &str, pages: Vec<(usize, Vec<T>)>) -> Result<Vec<T>, ForgeError> {
-        let total = pages.iter().map(|(count, _)| *count).max().unwrap_or_default();
-        let all: Vec<T> = pages.into_iter().flat_map(|(_, page)| page).collect();
-        if all.len() >= total {
-            return Ok(all);
-        }
-        Err(self.nonsense(call, &format!("it announces {total} but lists {}", all.len())))
-    }
-
-    fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
+    pub(super) fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
         serde_json::from_slice(&reply.body).map_err(|error| self.nonsense(label, &error.to_string()))
     }
 
     /// Sends the request to the repository's current address.
-    async fn reply(&self, ask: &Ask) -> Result<Reply, ForgeError> {
+    pub(super) async fn reply(&self, ask: &Ask) -> Result<Reply, ForgeError> {
         let failed = |problem| self.error(&ask.label(), problem);
         match self.persist(ask, &self.route(ask)).await {
             Err(Problem::Redirect(location)) if ask.start == Start::Repository => {
@@ -292,7 +160,7 @@ impl ApiClient {
         }
     }
 
-    fn route(&self, ask: &Ask) -> String {
+    pub(super) fn route(&self, ask: &Ask) -> String {
         let below = match ask.start {
             Start::Repository => (self.dialect.route)(&self.name()),
             Start::Api => String::new(),
@@ -329,7 +197,7 @@ impl ApiClient {
     }
 
     /// Path and query of an address that must be on our host.
-    fn local(&self, address: &str) -> Result<String, Problem> {
+    pub(super) fn local(&self, address: &str) -> Result<String, Problem> {
         let foreign = || Problem::Protocol(format!("it points to another host: {}", self.clean(address)));
         let url = self.origin.join(address).map_err(|_| foreign())?;
         // The scheme and port may differ behind a proxy in front of the server; neither is used.
@@ -355,7 +223,7 @@ impl ApiClient {
     /// The token for one request.
     async fn token(&self) -> Result<SecretString, Problem> {
         let lender = match &self.login {
-            Login::Token(token) => return Ok(token.clone()),
+            Login::Token(token) | Login::Basic { token, .. } => return Ok(token.clone()),
             Login::Lent(lender) => lender,
         };
         let token = lender.token().await.map_err(|error| match error {
@@ -367,7 +235,7 @@ impl ApiClient {
     }
 
     /// Sends, and retries if that is harmless and may help.
-    async fn persist(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
+    pub(super) async fn persist(&self, ask: &Ask, route: &str) -> Result<Reply, Problem> {
         let mut tried = 0;
         loop {
             tried += 1;
@@ -388,9 +256,12 @@ impl ApiClient {
         let url = self.origin.join(route).map_err(|_| Problem::Protocol("the URL cannot be built".to_owned()))?;
         let token = self.token().await?;
         let mut request = self.client.request(ask.method.clone(), url);
-        request = (self.dialect.authorize)(request, token.expose_secret());
+        request = (self.dialect.authorize)(request, &self.login, token.expose_secret());
         if let Some(body) = &ask.body {
             request = request.json(body);
+            if let Some(content) = ask.content {
+                request = request.header(CONTENT_TYPE, content);
+            }
         }
         let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
@@ -438,5 +309,11 @@ impl Problem {
     /// Whether the same request may succeed a moment later.
     pub(in crate::forge) fn may_pass(&self) -> bool {
         matches!(self, Self::Network(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
+    }
+
+    /// Whether it was refused for somebody who is no reviewer.
+    pub(in crate::forge) fn names_reviewers(&self) -> bool {
+        let says = |message: &str| message.to_lowercase().contains("reviewer");
+        matches!(self, Self::Rejected { status: 400 | 409 | 422, message } if says(message))
     }
 }

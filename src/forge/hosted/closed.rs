@@ -179,14 +179,17 @@ impl<A: Api> Hosted<A> {
     ) -> Result<ClosedPage, ForgeError> {
         let (pulls, more) = self.api.client().page::<A::Pull>(self.api.closed_path(page)).await?;
         let mut read = ClosedPage { newest: None, oldest: None, more };
+        let mut ours = Vec::new();
         for pull in pulls {
             let updated = pull.updated_at();
             read.newest = read.newest.max(updated);
             // One without a time may be of any age: then the next page is read as well.
             read.oldest = updated.or(Some(Timestamp::MAX));
-            if !(pull.is_own() && pull.head().starts_with(head_prefix)) {
-                continue;
+            if pull.is_own() && pull.head().starts_with(head_prefix) {
+                ours.push(pull);
             }
+        }
+        for pull in self.api.completed(ours).await? {
             let pull = self.model(pull)?;
             match pull.state {
                 PullState::Closed | PullState::Merged => drop(found.insert(pull.number, pull)),

@@ -8,6 +8,7 @@ use reqwest::RequestBuilder;
 use secrecy::SecretString;
 use serde_json::Value;
 
+use super::pages::Pages;
 use crate::git::LendsToken;
 
 /// A kind of forge, as far as single requests and answers go.
@@ -29,13 +30,15 @@ pub(in crate::forge) struct Dialect {
     /// The path of the repository that a path, below the API's, belongs to.
     pub(in crate::forge) moved: fn(&str) -> Option<String>,
     /// Adds the token, and what else each request has.
-    pub(in crate::forge) authorize: fn(RequestBuilder, &str) -> RequestBuilder,
+    pub(in crate::forge) authorize: fn(RequestBuilder, &Login, &str) -> RequestBuilder,
     /// The message in an error's body; empty if there is none.
     pub(in crate::forge) message: fn(Value) -> String,
     /// What to do about a 403 with these headers and this message.
     pub(in crate::forge) next: fn(&HeaderMap, &str) -> String,
     /// The permissions that the headers say are sufficient, as a half-sentence; empty if they do not say.
     pub(in crate::forge) accepted: fn(&HeaderMap) -> String,
+    /// How its lists say where they go on.
+    pub(in crate::forge) pages: Pages,
 }
 
 /// As whom the bot comes.
@@ -43,6 +46,13 @@ pub(in crate::forge) struct Dialect {
 pub(in crate::forge) enum Login {
     /// With a token that stays.
     Token(SecretString),
+    /// With a name and a token that stays.
+    Basic {
+        /// The account's name.
+        user: String,
+        /// Its token.
+        token: SecretString,
+    },
     /// With tokens that end.
     Lent(Arc<dyn LendsToken>),
 }

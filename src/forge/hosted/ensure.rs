@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::Hosted;
 use super::api::{Api, ForgePull, History, States};
+use crate::forge::Feature;
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{PullRequest, PullRequestSpec, PullState};
 
@@ -99,11 +100,15 @@ impl<A: Api> Hosted<A> {
     /// Returns whether it is certainly new.
     async fn create(&self, spec: &PullRequestSpec, warnings: &mut Vec<String>) -> Result<(A::Pull, bool), ForgeError> {
         let mut draft = spec.draft;
+        let mut defaults = self.api.default_reviewers(spec).await.unwrap_or_else(|error| {
+            warnings.push(format!("the repository's default reviewers are not asked: {error}"));
+            Vec::new()
+        });
         let mut waits = WAITS.into_iter();
         loop {
-            let error = match self.api.client().ask::<A::Pull>(self.api.creating(spec, draft)).await {
+            let error = match self.api.client().ask::<A::Pull>(self.api.creating(spec, draft, &defaults)).await {
                 Ok(pull) if pull.head() == spec.head.as_str() && pull.base() == spec.base.as_str() => {
-                    return Ok((pull, true));
+                    return Ok((self.completed(pull).await?, true));
                 }
                 Ok(_) => {
                     return Err(self.api.client().nonsense("POST pulls", "it is a pull request of other branches"));
@@ -111,6 +116,11 @@ impl<A: Api> Hosted<A> {
                 Err(error) => error,
             };
             match &error.problem {
+                problem if !defaults.is_empty() && problem.names_reviewers() => {
+                    warnings.push(format!("the repository's default reviewers are not asked: {error}"));
+                    defaults.clear();
+                    continue;
+                }
                 problem if A::exists(problem) => {
                     return self.adopt(spec).await?.map(|found| (found, false)).ok_or(error);
                 }
@@ -132,6 +142,11 @@ impl<A: Api> Hosted<A> {
                 return Ok((found, false));
             }
         }
+    }
+
+    async fn completed(&self, pull: A::Pull) -> Result<A::Pull, ForgeError> {
+        let gone = || self.api.client().nonsense("GET pulls", "it is gone");
+        self.api.completed(vec![pull]).await?.pop().ok_or_else(gone)
     }
 
     /// Looks a few times for a pull request that should exist.
@@ -158,9 +173,12 @@ impl<A: Api> Hosted<A> {
         let mut pull = self.model(found.clone())?;
         if !is_same_text(spec, &pull) {
             let ask = self.api.rewriting(&found, &spec.title, &spec.body);
-            pull = self.model(self.api.client().ask::<A::Pull>(ask).await?)?;
+            let now = self.api.client().ask::<A::Pull>(ask).await?;
+            pull = self.model(self.completed(now).await?)?;
         }
-        let lacks = |label: &&String| !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));
+        // A forge without labels gets none; `landfall check` has said so.
+        let has_labels = !A::LACKS.contains(&Feature::Labels);
+        let lacks = |label: &&String| has_labels && !pull.labels.iter().any(|has| has.eq_ignore_ascii_case(label));
         let labels: Vec<&String> = spec.labels.iter().filter(lacks).collect();
         let before = warnings.len();
         if !(labels.is_empty() && waiting.is_empty()) {
@@ -202,7 +220,7 @@ pub(in crate::forge) fn label_warning(labels: &[String], error: &ForgeError) -> 
 }
 
 pub(in crate::forge) fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
-    let refused = matches!(error.problem, Problem::Rejected { status: 422, .. });
+    let refused = matches!(error.problem, Problem::Rejected { status: 422, .. }) || error.problem.names_reviewers();
     let reason = if refused { "not a reviewer here:" } else { "review not requested:" };
     format!("{reason} {}: {error}", reviewer.escape_debug())
 }

@@ -12,12 +12,14 @@
 
 mod answer;
 mod api;
+mod ask;
 mod client;
 mod closed;
 mod conclude;
 mod dialect;
 mod ensure;
 mod judge;
+mod pages;
 mod settings;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,11 +32,13 @@ use tokio::sync::Mutex;
 
 pub(super) use answer::word;
 pub(super) use api::{Adds, Api, ForgePull, History, Judges, Merges, States, WireComment, or_empty, web_address};
-pub(super) use client::{ApiClient, Ask, Repeat};
+pub(super) use ask::{Ask, Repeat};
+pub(super) use client::ApiClient;
 pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
 pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, may_be_unknown, to_weigh};
+pub(super) use pages::{Listed, Pages};
 pub(super) use settings::split_address;
 
 use self::closed::ClosedPulls;
@@ -89,7 +93,7 @@ impl<A: Api> Hosted<A> {
             let all = self.api.client().list::<A::Pull>(self.api.open_path()).await?;
             let ours = all.into_iter().filter(|pull| pull.is_own() && pull.head().starts_with(head_prefix));
             let mut found = BTreeMap::new();
-            for pull in ours {
+            for pull in self.api.completed(ours.collect()).await? {
                 drop(found.insert(pull.number(), self.model(pull)?));
             }
             Ok(found.into_values().collect())
@@ -188,7 +192,7 @@ impl<A: Api> Hosted<A> {
         found.retain(|pull| pull.is_own() && pull.head() == head.as_str() && pull.base() == base.as_str());
         found.sort_by_key(|pull| std::cmp::Reverse(pull.number()));
         found.dedup_by_key(|pull| pull.number());
-        Ok(found)
+        self.api.completed(found).await
     }
 
     fn model(&self, pull: A::Pull) -> Result<PullRequest, ForgeError> {

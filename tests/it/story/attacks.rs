@@ -150,6 +150,16 @@ fn gitea_merges_nothing_of_a_stranger() {
     nothing_of_a_stranger_is_merged_on(Speech::Gitea);
 }
 
+#[test]
+fn bitbucket_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::Bitbucket);
+}
+
+#[test]
+fn bitbucket_data_center_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::BitbucketDc);
+}
+
 /// web has come to dev, and a pull request brings it on to prod.
 fn promoted(checks: &str) -> Setup {
     let policies = format!(
@@ -193,7 +203,7 @@ fn github_promotes_nothing_of_a_stranger() {
 
 #[test]
 fn nobody_approves_of_a_promotion_that_they_have_pushed() {
-    for speech in [Speech::GitHub, Speech::GitLab, Speech::Gitea] {
+    for speech in [Speech::GitHub, Speech::GitLab, Speech::Gitea, Speech::Bitbucket, Speech::BitbucketDc] {
         only_others_approve(&promoting(promoted(", checks: [ci], approvals: 1").hosted(speech)));
     }
 }

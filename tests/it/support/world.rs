@@ -179,13 +179,15 @@ impl Setup {
     fn config(&self, host: &str, server: Option<&GitServer>, github: Option<&GitHubStub>) -> String {
         let forge = match github {
             Some(stub) => {
-                let (kind, key) = match stub.speech() {
-                    Speech::GitHub => ("github", "apiUrl"),
-                    Speech::GitLab => ("gitlab", "url"),
-                    Speech::Gitea => ("gitea", "url"),
+                let (kind, key, path) = match stub.speech() {
+                    Speech::GitHub => ("github", "apiUrl", ""),
+                    Speech::GitLab => ("gitlab", "url", ""),
+                    Speech::Gitea => ("gitea", "url", ""),
+                    Speech::Bitbucket => ("bitbucket", "apiUrl", "/2.0"),
+                    Speech::BitbucketDc => ("bitbucket-dc", "url", ""),
                 };
                 format!(
-                    "{{ kind: {kind}, {key}: \"{}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
+                    "{{ kind: {kind}, {key}: \"{}{path}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",
                     stub.url()
                 )
             }

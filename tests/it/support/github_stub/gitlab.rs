@@ -24,7 +24,7 @@ fn person(name: &str) -> Value {
 }
 
 /// A time so many half minutes after the beginning.
-fn time(halves: usize) -> String {
+pub(super) fn time(halves: usize) -> String {
     let seconds = halves * 30;
     format!("2026-01-05T12:{:02}:{:02}.000Z", seconds / 60, seconds % 60)
 }

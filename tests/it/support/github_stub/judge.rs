@@ -127,7 +127,7 @@ impl State {
     /// The tip of a branch.
     pub(super) fn tip(&self, branch: &str) -> String {
         let told = self.heads.as_ref().and_then(|heads| heads(branch));
-        told.unwrap_or_else(|| format!("{:040x}", branch.bytes().map(u64::from).sum::<u64>()))
+        told.unwrap_or_else(|| format!("{:08x}", branch.bytes().map(u64::from).sum::<u64>()).repeat(5))
     }
 
     pub(super) fn merge_commit(&self, number: u64) -> Value {

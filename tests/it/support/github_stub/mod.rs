@@ -1,5 +1,5 @@
 //! A forge with one repository, as far as pull requests go: stateful, faithful in its refusals, scriptable in its faults.
-//! It speaks as GitHub does, or, with the same state, as GitLab (`gitlab`) or Gitea (`gitea`) do.
+//! It speaks as GitHub does, or, with the same state, as GitLab (`gitlab`), Gitea (`gitea`) or Bitbucket (`bitbucket`, `bitbucket_dc`) do.
 //!
 //! It runs on a thread of its own, so that tests without Tokio, and tests that block, may use it too. What it answers is
 //! checked by prism against GitHub's own OpenAPI description (see `github_prism`). What it refuses is what GitHub
@@ -8,6 +8,8 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod bitbucket;
+mod bitbucket_dc;
 mod gitea;
 mod gitlab;
 mod judge;
@@ -42,6 +44,8 @@ pub(crate) enum Speech {
     GitHub,
     GitLab,
     Gitea,
+    Bitbucket,
+    BitbucketDc,
 }
 
 /// The id of the first repository; each has its own.
@@ -189,6 +193,14 @@ struct State {
     pipelines: Vec<Value>,
     /// The one that GitLab judges merge requests by.
     head_pipeline: Value,
+    /// Whether the token may administer the repository.
+    admin: bool,
+    /// Whom the repository wants to be asked.
+    default_reviewers: Vec<String>,
+    /// How often each pull request was changed.
+    changes: BTreeMap<u64, u64>,
+    /// What somebody pushes in the moment of the next merge.
+    slips_in: Option<String>,
     /// Whether it is an older version.
     is_old: bool,
     /// Whether the default branch takes merges of the highest roles only.
@@ -369,6 +381,21 @@ impl GitHubStub {
         drop(state.judged.statuses.insert(sha, vec![(job.to_owned(), word.to_owned())]));
     }
 
+    /// Whether the token may administer the repository.
+    pub(crate) fn administers(&self, admin: bool) {
+        self.state.lock().admin = admin;
+    }
+
+    /// Whom the repository wants to be asked for reviews.
+    pub(crate) fn default_reviewers(&self, names: &[&str]) {
+        self.state.lock().default_reviewers = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    /// In the moment of the next merge, somebody pushes this.
+    pub(crate) fn slip_in(&self, tip: &str) {
+        self.state.lock().slips_in = Some(tip.to_owned());
+    }
+
     /// It is an older version from now on.
     pub(crate) fn is_old(&self) {
         self.state.lock().is_old = true;
@@ -459,11 +486,15 @@ impl GitHubState {
             drafts: true,
             push: true,
             archived: false,
-            scopes: ["api", "write:repository", "write:issue"].map(str::to_owned).into(),
+            scopes: ["api", "write:repository", "write:issue", "pullrequest:write"].map(str::to_owned).into(),
             merge_status: None,
             reviewer_limit: usize::MAX,
             pipelines: Vec::new(),
             head_pipeline: Value::Null,
+            admin: true,
+            default_reviewers: Vec::new(),
+            changes: BTreeMap::new(),
+            slips_in: None,
             is_old: false,
             protected: false,
             judged: Judged::default(),
@@ -507,6 +538,8 @@ impl GitHubState {
                     Speech::GitHub => state.answer(&logged, &prefix),
                     Speech::GitLab => state.gitlab(&logged, &prefix),
                     Speech::Gitea => state.gitea(&logged, &prefix),
+                    Speech::Bitbucket => state.bitbucket(&logged, &prefix),
+                    Speech::BitbucketDc => state.center(&logged, &prefix),
                 }
             }
         };
