@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use landfall::cluster::object::read;
-use landfall::git::{Ancestry, GitCredentials, History, Mirror, RemoteSettings, RemoteUrl, TipMove};
+use landfall::git::{Ancestry, GitCredentials, History, Mirror, PinKey, RemoteSettings, RemoteUrl, TipMove};
 use landfall::landing::watchers::{Coverage, FoundWatchers, RepositoryAddresses, WatchedFile, WatcherIndex, watchers};
 use landfall::model::observation::Object;
 use landfall::model::{BranchName, CommitId, RepoPath};
@@ -143,6 +143,12 @@ async fn history() {
         assert_eq!(history.introduced(&mirror, &pins).unwrap().len(), found);
     });
     println!("the next process: history and where {found} values come from: {warm:?}");
+    let keys: Vec<PinKey> = pins.iter().map(PinKey::from).collect();
+    let mut changes = 0;
+    for what in ["read once", "the next process"] {
+        let took = timed(|| changes = mirror.value_changes(&tip, &keys, "main").unwrap().len());
+        println!("{changes} changes of {} pins, {what}: {took:?}", keys.len());
+    }
     let warm = timed(|| assert_eq!(mirror.marked(&tip, Some(&tip), "Landfall-", usize::MAX).unwrap().read, 0));
     println!("the next process: the ledger's reading: {warm:?}");
 }

@@ -14,7 +14,7 @@ use crate::policy::Write;
 
 use crate::daemon::decisions::DecideError;
 use crate::daemon::execute::{Attempt, retry_on_lost_race};
-use crate::daemon::history::VersionChange;
+use crate::daemon::history::{ChangeFilter, VersionChange};
 use crate::daemon::outcome::ActionOutcome;
 use crate::daemon::queries::Lookup;
 use crate::daemon::repository::{BranchReading, Repository, Timing};
@@ -100,7 +100,7 @@ impl Repository {
         self.check_environment(&ask.environment, &known)?;
         let (app, image) = self.app_of(ask, &known, now)?;
         let landed = landed(lookup.store());
-        let mut past = self.changes(Some(&app), usize::MAX, Timestamp::MIN)?;
+        let mut past = self.changes(&ChangeFilter::of_app(&app), Timestamp::MIN)?;
         for change in &mut past {
             change.landed = landed.of(&change.id, &change.arrived);
         }

@@ -42,7 +42,7 @@ pub use command::{MINIMUM_GIT, Program};
 pub use error::GitError;
 pub use history::{
     Ancestry, AncestryGap, CommitInfo, FormerPin, History, HistoryLimits, IntroducedBy, PinKey, TipMove, ValueAt,
-    ValueOrigin,
+    ValueChange, ValueOrigin,
 };
 pub use kept::KeptKey;
 pub use log::{LogEntry, MarkedLog};

@@ -1,14 +1,12 @@
 //! Reading the mirror: refs, trees, contents, ancestry. Nothing here contacts the remote.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use crate::model::{CommitId, RepoPath};
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::tree::{
-    self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry, WatchedFiles,
-};
+use super::tree::{self, Blob, BlobId, DiffError, MAX_BLOB, PathLookup, TreeBudget, TreeChange, TreeEntry};
 
 /// Maximum size of a commit, of whose message somebody else is the author. Linux' largest has not a megabyte; one of hundreds
 /// is pushed in a few hundred kilobytes, to take memory.
@@ -96,23 +94,6 @@ impl Mirror {
         }
         let mut blob = repo.find_blob(id.0).map_err(|error| self.damage(&error))?;
         Ok(Blob::Body(blob.take_data()))
-    }
-
-    /// Those of the watched files that differ between the two commits; without `from`, those that exist.
-    ///
-    /// # Errors
-    /// If a commit is unknown or an object cannot be read.
-    pub fn changed_files(
-        &self,
-        from: Option<&CommitId>,
-        to: &CommitId,
-        watched: &WatchedFiles,
-    ) -> Result<HashSet<RepoPath>, GitError> {
-        let repo = self.repo()?;
-        let new = self.tree_of(&repo, to)?;
-        let old = from.map(|from| self.tree_of(&repo, from)).transpose()?;
-        let changed = tree::changed(&repo, old, new, watched).map_err(|error| self.damage(&error))?;
-        Ok(changed.into_iter().map(|(path, _)| path).collect())
     }
 
     /// The sizes of contents in bytes, in the order of the ids; no content is read.

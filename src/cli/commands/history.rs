@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::config::decisions;
-use crate::daemon::{self, Clock, Dora, LeadFrom, LeadTime, Median, VersionChange};
+use crate::daemon::{self, ChangeFilter, Clock, Dora, LeadFrom, LeadTime, Median, VersionChange};
 use crate::model::{ImageName, Version};
 use crate::store::Store;
 
@@ -58,7 +58,14 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     let now = Clock::system().now();
     let since = since(&args.since, now)?;
     let loaded = settings::load(context)?;
-    let is_wanted = |change: &VersionChange| args.environment.is_none() || change.environment == args.environment;
+    // Of each repository as many: any of them may have the newest.
+    let filter = ChangeFilter {
+        app: args.app.as_deref(),
+        environment: args.environment.as_deref(),
+        limit: if args.dora { usize::MAX } else { args.limit },
+    };
+    // What was before is measured against, but not asked about.
+    let asked = |change: &&mut VersionChange| !args.dora || change.merged >= since;
     let history = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         let landed = daemon::landed(bot.lookup().store());
@@ -68,12 +75,9 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
             let failed =
                 |error: &dyn std::error::Error| CliError::new(format!("repository {name} cannot be read: {error}"));
             repository.refresh().await.map_err(|error| failed(&error))?;
-            // All changes: a limit applied before the environment is known would cut the wrong ones.
-            let changes = repository.changes(args.app.as_deref(), usize::MAX, Timestamp::MIN);
+            let changes = repository.changes(&filter, Timestamp::MIN);
             let mut changes = changes.map_err(|error| failed(&error))?;
-            let wanted = |change: &&mut VersionChange| is_wanted(change) && (!args.dora || change.merged >= since);
-            let shown = if args.dora { usize::MAX } else { args.limit };
-            if let Err(error) = repository.look_up(changes.iter_mut().filter(wanted).take(shown)).await {
+            if let Err(error) = repository.look_up(changes.iter_mut().filter(asked)).await {
                 context.output.message(&format!("it is unknown what pull requests of {name} brought: {error}"));
             }
             all.extend(changes);
@@ -84,7 +88,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
         }
         Ok(all)
     })?;
-    let mut history: Vec<VersionChange> = history.into_iter().filter(is_wanted).collect();
+    let mut history: Vec<VersionChange> = history;
     history.sort_by_key(|change| std::cmp::Reverse(change.merged));
     if args.dora {
         let dora = daemon::dora(&history, since, now);

@@ -10,17 +10,14 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::git::{GitError, History, LogEntry, Mirror, PinKey, ValueAt, WatchedFiles};
+use crate::git::{GitError, LogEntry, Mirror, PinKey, ValueChange};
 use crate::model::{BranchName, CommitId, UpdateId, Version};
 use crate::plan::{BRANCH_ROOT, CommitKind, Declared, kind_of_commit, update_ids};
 
-use crate::daemon::repository::Repository;
+use crate::daemon::repository::{Repository, kept_as};
 use crate::daemon::tracker::BranchView;
 
 pub use dora::{Dora, Median, dora};
-
-/// Maximum number of commits walked: more than any real repository has.
-const MAX_COMMITS: usize = 1_000_000;
 
 /// A new version, and the version that it replaced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -95,21 +92,45 @@ impl VersionChange {
     }
 }
 
+/// Which changes are asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeFilter<'a> {
+    /// Of this app; `None` is all.
+    pub app: Option<&'a str>,
+    /// Of this environment; `None` is all.
+    pub environment: Option<&'a str>,
+    /// At most so many, the newest.
+    pub limit: usize,
+}
+
+impl<'a> ChangeFilter<'a> {
+    /// Every change of an app.
+    #[must_use]
+    pub fn of_app(app: &'a str) -> Self {
+        Self { app: Some(app), environment: None, limit: usize::MAX }
+    }
+
+    fn is_about(&self, image: &Declared) -> bool {
+        self.app.is_none_or(|app| image.app == app)
+            && self.environment.is_none_or(|environment| image.environment.as_deref() == Some(environment))
+    }
+}
+
 impl Repository {
-    /// Every change of the images of an app (or of all apps), newest first, at most `limit`.
+    /// The changes of versions that are asked for, newest first.
     ///
     /// # Errors
     /// If an object cannot be read.
-    pub fn changes(&mut self, app: Option<&str>, limit: usize, now: Timestamp) -> Result<Vec<VersionChange>, GitError> {
+    pub fn changes(&mut self, filter: &ChangeFilter<'_>, now: Timestamp) -> Result<Vec<VersionChange>, GitError> {
         let outcome = crate::daemon::outcome::CycleOutcome::new(self.name());
         let view = self.view(outcome, now);
-        let mut changes = Vec::new();
+        let mut found = Vec::new();
         for branch in &view.branches {
-            changes.extend(of_branch(&view.mirror, branch, app)?);
+            found.extend(of_branch(&view.mirror, branch, filter)?.into_iter().map(|(image, at)| (branch, image, at)));
         }
-        changes.sort_by(|a, b| (b.merged, &a.overlay, &a.image).cmp(&(a.merged, &b.overlay, &b.image)));
-        changes.truncate(limit);
-        Ok(changes)
+        found.sort_by(|(_, a, x), (_, b, y)| (y.merged, &a.overlay, &a.name).cmp(&(x.merged, &b.overlay, &b.name)));
+        found.truncate(filter.limit);
+        found.into_iter().map(|(branch, image, at)| change(&view.mirror, branch, image, at)).collect()
     }
 }
 
@@ -150,57 +171,27 @@ impl Repository {
     }
 }
 
-fn of_branch(mirror: &Mirror, branch: &BranchView, app: Option<&str>) -> Result<Vec<VersionChange>, GitError> {
-    let wanted: Vec<(&Declared, PinKey)> = branch
-        .declared
-        .iter()
-        .filter(|image| app.is_none_or(|app| image.app == app))
-        .filter_map(|image| Some((image, PinKey::from(image.pins.first()?.as_ref()))))
-        .collect();
-    let mut history = History::new();
-    let line = first_parents(mirror.log(&branch.tip, None, MAX_COMMITS)?, &branch.tip);
-    let watched = WatchedFiles::new(wanted.iter().map(|(_, key)| &key.path));
-    let mut changes = Vec::new();
-    for (at, entry) in line.iter().enumerate() {
-        let before = line.get(at + 1);
-        let files = mirror.changed_files(before.map(|before| &before.id), &entry.id, &watched)?;
-        for (image, key) in wanted.iter().filter(|(_, key)| files.contains(&key.path)) {
-            let to = value(history.value_at(mirror, &entry.id, key)?, key);
-            let from = match before {
-                Some(before) => value(history.value_at(mirror, &before.id, key)?, key),
-                None => None,
-            };
-            if let Some(to) = to.filter(|to| Some(to) != from.as_ref()) {
-                changes.push(change(mirror, branch, image, entry, (from, to)));
-            }
-        }
-    }
-    Ok(changes)
-}
-
-/// The first-parent history of the branch, newest first.
-fn first_parents(log: Vec<LogEntry>, tip: &CommitId) -> Vec<LogEntry> {
-    let mut by_id: BTreeMap<CommitId, LogEntry> = log.into_iter().map(|entry| (entry.id.clone(), entry)).collect();
-    let mut line = Vec::new();
-    let mut next = Some(tip.clone());
-    while let Some(entry) = next.and_then(|id| by_id.remove(&id)) {
-        next = entry.parents.first().cloned();
-        line.push(entry);
-    }
-    line
+/// All of a branch's images are asked about, so that what is kept of it serves whoever asks next.
+fn of_branch<'b>(
+    mirror: &Mirror,
+    branch: &'b BranchView,
+    filter: &ChangeFilter<'_>,
+) -> Result<Vec<(&'b Declared, ValueChange)>, GitError> {
+    let images: Vec<(&Declared, PinKey)> =
+        branch.declared.iter().filter_map(|image| Some((image, PinKey::from(image.pins.first()?.as_ref())))).collect();
+    let pins: Vec<PinKey> = images.iter().map(|(_, key)| key.clone()).collect();
+    let changes = mirror.value_changes(&branch.tip, &pins, &kept_as(&branch.name))?;
+    let wanted = |change: ValueChange| {
+        let (image, _) = images.get(change.pin)?;
+        filter.is_about(image).then_some((*image, change))
+    };
+    Ok(changes.into_iter().filter_map(wanted).collect())
 }
 
 /// The number that forges put behind the subject of a squash.
 fn squashed(message: &str) -> Option<u64> {
     let (_, number) = message.lines().next()?.trim_end().strip_suffix(')')?.rsplit_once("(#")?;
     number.parse().ok()
-}
-
-fn value(found: ValueAt, key: &PinKey) -> Option<Version> {
-    match found {
-        ValueAt::Declared(name, version) if name == key.name => Some(version),
-        _ => None,
-    }
 }
 
 /// What a merge brought was written on the other side, below merges of the branch that were made there meanwhile.
@@ -220,13 +211,14 @@ fn change(
     mirror: &Mirror,
     branch: &BranchView,
     image: &Declared,
-    entry: &LogEntry,
-    (from, to): (Option<Version>, Version),
-) -> VersionChange {
-    let written = other_side(mirror, entry);
-    let written = written.as_ref().unwrap_or(entry);
+    ValueChange { arrived, merged, from, to, .. }: ValueChange,
+) -> Result<VersionChange, GitError> {
+    let entry = mirror.log(&arrived, None, 1)?.into_iter().next();
+    let entry = entry.ok_or_else(|| GitError::UnknownCommit { commit: arrived.clone() })?;
+    let written = other_side(mirror, &entry);
+    let written = written.as_ref().unwrap_or(&entry);
     let scope = image.environment.clone().or_else(|| image.policy.clone()).unwrap_or_default();
-    VersionChange {
+    Ok(VersionChange {
         id: UpdateId::of(&branch.name, &image.overlay, &scope, &image.name, &to),
         app: image.app.clone(),
         environment: image.environment.clone(),
@@ -237,12 +229,12 @@ fn change(
         to,
         by: written.author.name.clone(),
         commit: written.id.clone(),
-        arrived: entry.id.clone(),
+        arrived,
         squashed: squashed(&entry.message),
         committed: written.time,
-        merged: entry.time,
+        merged,
         landed: BTreeMap::new(),
         kind: kind_of_commit(&written.message),
         lead_time: None,
-    }
+    })
 }

@@ -34,8 +34,8 @@ mod seen_heads;
 mod session;
 mod view;
 
-pub(super) use reader::BranchReading;
 pub use reader::Reader;
+pub(super) use reader::{BranchReading, kept_as};
 
 /// Maximum number of query rounds for a plan: listings, then creation times, then manifests, then pull requests, then
 /// their reviews, then checks.

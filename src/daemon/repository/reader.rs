@@ -335,7 +335,7 @@ impl Reader {
 }
 
 /// The name under which a branch's history is kept for the next process.
-fn kept_as(branch: &BranchName) -> String {
+pub(in crate::daemon) fn kept_as(branch: &BranchName) -> String {
     format!("plan {branch}")
 }
 

@@ -19,7 +19,7 @@ use super::{CommitNumber, History};
 const WORTH: usize = 1_000;
 
 /// How values are read; another version of the bot may find others in the same files.
-const READING: &str = concat!("values ", env!("CARGO_PKG_VERSION"));
+pub(super) const READING: &str = concat!("values ", env!("CARGO_PKG_VERSION"));
 
 #[derive(Serialize, Deserialize)]
 struct KeptOrigin {
@@ -105,7 +105,7 @@ fn parse(bytes: &[u8]) -> Option<(Graph, OriginRecords)> {
     Some((graph, OriginRecords { tip: (!tip.is_null()).then_some(tip), found }))
 }
 
-fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+pub(super) fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk::<N>()?;
     *rest = tail;
     Some(*head)

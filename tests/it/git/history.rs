@@ -538,3 +538,45 @@ async fn messages_with_a_text_are_found_in_one_reading() {
     let newer = scene.mirror.marked(&tip, Some(&whole[1].id), "Landfall-", 100).unwrap();
     assert_eq!((newer.read, newer.entries.len()), (1, 0));
 }
+
+#[tokio::test]
+async fn every_change_of_a_value_is_found_again_by_whoever_comes_later() {
+    let mut scene = Scene::new().await;
+    let mut history = History::new();
+    let first = scene.tag("ann", "1.0.0");
+    scene.commit("ann", &[("other", "1")]);
+    let pins: Vec<PinKey> = scene.pins(PATH).iter().map(PinKey::from).collect();
+    // Newest first: what stood there before and since, and the commit of the line.
+    let told = |scene: &Scene, tip: &CommitId, kept: &str| -> Vec<(String, String, CommitId)> {
+        let changes = scene.mirror.value_changes(tip, &pins, kept).unwrap();
+        let version = |version: Option<&landfall::model::Version>| version.map_or("-".to_owned(), ToString::to_string);
+        changes.iter().map(|it| (version(it.from.as_ref()), version(Some(&it.to)), it.arrived.clone())).collect()
+    };
+    let wanted = |changes: &[(&str, &str, &CommitId)]| -> Vec<(String, String, CommitId)> {
+        changes.iter().map(|(from, to, at)| ((*from).to_owned(), (*to).to_owned(), (*at).clone())).collect()
+    };
+    let (tip, _) = scene.push(&mut history).await;
+    let all = [("-", "1.0.0", &first)];
+    assert_eq!(told(&scene, &tip, "main"), wanted(&all));
+
+    scene.git(&["checkout", "--quiet", "-b", "side"]);
+    scene.tag("bob", "1.1.0");
+    scene.tag("bob", "1.2.0");
+    scene.git(&["checkout", "--quiet", "main"]);
+    let merge = scene.merge("side");
+    let back = scene.tag("ann", "1.0.0");
+    let (tip, _) = scene.push(&mut history).await;
+    let all = [("1.2.0", "1.0.0", &back), ("1.0.0", "1.2.0", &merge), ("-", "1.0.0", &first)];
+    assert_eq!(told(&scene, &tip, "main"), wanted(&all), "what was kept, and what is new");
+    assert_eq!(told(&scene, &tip, "main"), wanted(&all), "nothing is new");
+    assert_eq!(told(&scene, &tip, "fresh"), wanted(&all));
+
+    // Rewritten: nothing of the old line is told.
+    scene.git(&["reset", "--quiet", "--hard", &first.to_string()]);
+    let gone = scene.commit("ann", &[(PATH, "images: []\n")]);
+    let again = scene.tag("ann", "3.0.0");
+    let (tip, _) = scene.push(&mut history).await;
+    let all = [("-", "3.0.0", &again), ("-", "1.0.0", &first)];
+    assert_eq!(told(&scene, &tip, "main"), wanted(&all));
+    assert_eq!(told(&scene, &gone, "main"), wanted(&all[1..]), "an older tip is asked for");
+}
