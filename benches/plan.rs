@@ -230,6 +230,7 @@ impl World {
             request: None,
             gathered: Some(&self.gathered),
             failed: None,
+            tags: None,
             filter_time: None,
             now: self.now,
         });

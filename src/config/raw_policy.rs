@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::at::At;
 use crate::model::MergeMethod;
-use crate::policy::{Enough, PinStyle, Require, Resume, WindowKind, Write};
+use crate::policy::{Enough, OnRetag, PinStyle, Require, Resume, WindowKind, Write};
 use crate::select::Direction;
 
 /// A policy file: what may happen where.
@@ -65,6 +65,10 @@ pub(super) struct Policy {
     pub(super) resume: Option<At<Resume>>,
     /// Rolls back automatically what does not run; default: no automatic rollback.
     pub(super) rollback: Option<At<Rollback>>,
+    /// What happens when a written tag, or one that waits to be written, is pushed again as another image: `follow`,
+    /// `hold` until somebody releases it, or `alert`, which holds it and is an incident; default: nobody looks, and a
+    /// written digest stays.
+    pub(super) on_retag: Option<At<OnRetag>>,
 }
 
 /// The automatic rollback.

@@ -39,6 +39,13 @@ pub fn held(hold: &Hold) -> Landing {
         let next = format!("find out what else writes to {}, and stop one of the two{or_wait}", hold.update.overlay);
         return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
     }
+    if hold.attention == Attention::PushedAgain {
+        let next = format!(
+            "find out who pushed it again and what is in it; then run `landfall release {}` to accept it, or write another tag",
+            hold.update.app
+        );
+        return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
+    }
     let paused = |code: CauseCode, what: &str| {
         landing(State::Paused, at, code, &hold.reason, format!("nothing to do but wait until {what}{until}"))
     };

@@ -20,6 +20,7 @@ mod pull_requests;
 mod queries;
 mod recognise;
 mod request;
+mod retag;
 mod rollback;
 mod soak;
 
@@ -52,6 +53,7 @@ pub use queries::{
     Answers, Brought, ForgeQuery, FormerPlace, Head, HistoryQuery, Origin, Queries, RegistryQuery, Writer,
 };
 pub use request::{Evidence, Override, PromotionRequest, Proof};
+pub use retag::{PushedAgain, TagRecord, TagRecords, TagSighting};
 pub use rollback::{
     PastVersion, PinLocation, RollbackDetails, apps_with, pin_locations, rollback_actions, version_before,
 };
@@ -98,6 +100,8 @@ pub struct Snapshot<'a> {
     pub gathered: Option<&'a BTreeMap<UpdateId, Gathered>>,
     /// Updates that could not be written last time; the others go first.
     pub failed: Option<&'a BTreeSet<UpdateId>>,
+    /// What tags stood for before; `None`: nothing is known of that.
+    pub tags: Option<&'a TagRecords>,
     /// The time left for tag filters; `None`: unlimited.
     pub filter_time: Option<&'a FilterTime>,
     /// The current time.
@@ -138,6 +142,8 @@ pub struct Plan {
     pub unmanaged: usize,
     /// What could not be decided, and why.
     pub problems: Vec<Problem>,
+    /// What the tags stand for of which a policy wants to know when they are pushed again.
+    pub sightings: BTreeSet<TagSighting>,
 }
 
 /// One commit or one pull request.
@@ -331,6 +337,8 @@ pub enum Attention {
     Expected,
     /// It stops something that is going wrong: an incident.
     Incident,
+    /// A tag was pushed again as another image, which a policy calls an incident.
+    PushedAgain,
 }
 
 /// The pull request behind a hold.
@@ -465,6 +473,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
             up_to_date: chosen.up_to_date,
             unmanaged: chosen.unmanaged,
             problems: chosen.problems,
+            sightings: chosen.sightings,
         },
         queries: chosen.queries,
     }

@@ -130,6 +130,32 @@ pub struct Fields {
     pub resume: Option<Sourced<Resume>>,
     /// When a version that does not run is rolled back.
     pub rollback: Option<Sourced<Rollback>>,
+    /// What happens when a written tag is pushed again as another image; `None`: nobody looks.
+    pub on_retag: Option<Sourced<OnRetag>>,
+}
+
+/// What happens when a tag is pushed again as another image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRetag {
+    /// A written digest follows the tag.
+    Follow,
+    /// It is held until somebody releases it.
+    Hold,
+    /// The same, and it is an incident.
+    Alert,
+}
+
+impl OnRetag {
+    /// The name used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Follow => "follow",
+            Self::Hold => "hold",
+            Self::Alert => "alert",
+        }
+    }
 }
 
 /// What ends the hold after a revert, a downgrade or a version chosen by hand.
@@ -453,6 +479,7 @@ impl Fields {
         replace(&mut self.debounce, later.debounce.as_ref());
         replace(&mut self.resume, later.resume.as_ref());
         replace(&mut self.rollback, later.rollback.as_ref());
+        replace(&mut self.on_retag, later.on_retag.as_ref());
         let (own, other) = (&mut self.pull_request, &later.pull_request);
         replace(&mut own.reviewers, other.reviewers.as_ref());
         replace(&mut own.labels, other.labels.as_ref());

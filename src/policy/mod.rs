@@ -20,8 +20,8 @@ mod template;
 
 pub use code_owners::{PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
-    CURRENT, Cap, Enough, Fields, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume, Rollback,
-    SourceLocation, Sourced, Write,
+    CURRENT, Cap, Enough, Fields, OnRetag, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
+    Rollback, SourceLocation, Sourced, Write,
 };
 pub use message_template::{MessageTemplate, MessageTemplates, TemplateUse, is_reserved};
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};

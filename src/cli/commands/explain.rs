@@ -411,6 +411,7 @@ fn field_reports(fields: &Fields) -> Vec<FieldReport> {
     row("debounce", shown(fields.debounce.as_ref(), duration));
     row("resume", shown(fields.resume.as_ref(), |resume| resume.as_str().to_owned()));
     row("rollback", shown(fields.rollback.as_ref(), rollback));
+    row("onRetag", shown(fields.on_retag.as_ref(), |rule| rule.as_str().to_owned()));
     let pull = &fields.pull_request;
     row("pullRequest.reviewers", shown(pull.reviewers.as_ref(), |reviewers| reviewers.join(", ")));
     row("pullRequest.labels", shown(pull.labels.as_ref(), |labels| labels.join(", ")));

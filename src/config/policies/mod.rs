@@ -220,6 +220,7 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         debounce: sink.read_opt(raw.debounce.as_ref(), |text| value::duration(text)),
         resume: sink.keep(raw.resume.as_ref()),
         rollback: raw.rollback.as_ref().and_then(|at| rollback(at, sink)),
+        on_retag: sink.keep(raw.on_retag.as_ref()),
     }
 }
 

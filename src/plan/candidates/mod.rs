@@ -4,7 +4,7 @@ mod listed;
 mod promoted;
 mod upstream;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
@@ -14,7 +14,8 @@ use crate::select::{Order, TagPolicy};
 use self::listed::{Best, ListingCache};
 use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
-use super::{Answers, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, Update};
+use super::retag::{self, Compared};
+use super::{Answers, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, TagSighting, Update};
 
 /// An update, with the policy that requested it.
 #[derive(Debug)]
@@ -36,6 +37,8 @@ pub(super) struct Choices {
     pub(super) settled: HashSet<(String, ImageName)>,
     /// What the branch declares, if a policy promotes: the last pass over the clusters may be older.
     pub(super) declared: HashMap<UnitKey, Vec<Version>>,
+    /// What tags stand for now, for the records of them.
+    pub(super) sightings: BTreeSet<TagSighting>,
     /// Images in overlays about which something is unknown; also only kept if the bot has branches.
     pub(super) undecided: HashSet<(String, ImageName)>,
 }
@@ -158,9 +161,15 @@ fn choose_unit(
     choices: &mut Choices,
 ) {
     let mut moves: BTreeMap<Version, MovingPins> = BTreeMap::new();
+    let mut unwritten: BTreeMap<Version, Vec<Arc<Pin>>> = BTreeMap::new();
     let mut settled = true;
     for pin in &unit.pins {
-        match choose_pin(snapshot, name, &unit.effective, pin, known, choices) {
+        let choice = choose_pin(snapshot, name, &unit.effective, pin, known, choices);
+        let (choice, pushed_again) = compared(snapshot, name, (&unit.effective, pin), choice, choices);
+        if let Some(to) = pushed_again {
+            unwritten.entry(to).or_default().push(Arc::clone(pin));
+        }
+        match choice {
             Choice::Current => {}
             Choice::Move(found) => {
                 let PinMove { to, manifest, current, promotion, overridden } = *found;
@@ -192,8 +201,14 @@ fn choose_unit(
         let which = if settled { &mut choices.settled } else { &mut choices.undecided };
         which.insert((place.0.to_owned(), name.clone()));
     }
+    for (to, pins) in unwritten {
+        let update = update(snapshot, place, name, &unit.effective, to, &MovingPins::of(pins));
+        let held = retag::held(snapshot, &unit.effective, (&update, None), choices);
+        choices.holds.extend(held.map(|held| held.of(update)));
+    }
     for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
+        let retag = retag::held(snapshot, &unit.effective, (&update, moving.manifest.as_deref()), choices);
         let decision = match reverts::past_decision(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
             // It is planned again once it is known.
             reverts::PastDecision::Pending => continue,
@@ -209,12 +224,12 @@ fn choose_unit(
             }
             decision => decision,
         };
-        let passed = match decision.or_else(|| moving.not_yet.take()) {
+        let passed = match decision.or_else(|| moving.not_yet.take()).or(retag) {
             Some(held) => Err(held),
             None => gates::pass(snapshot, &unit.effective, &update, manifests),
         };
         match passed {
-            Err(held) => choices.holds.push(Hold::new(update, held.gate, held.reason, held.until)),
+            Err(held) => choices.holds.push(held.of(update)),
             Ok(passed) => {
                 update.promotion = moving.promotion;
                 if update.promotion.is_some() {
@@ -333,6 +348,32 @@ fn choose_pin(
             }
         }
         choice => choice,
+    }
+}
+
+/// The choice for a pin, now that its written tag is compared with its registry, and the version that it stands for if
+/// that is another than before and cannot be written.
+fn compared(
+    snapshot: &Snapshot<'_>,
+    name: &ImageName,
+    (effective, pin): (&Effective, &Pin),
+    choice: Choice,
+    choices: &mut Choices,
+) -> (Choice, Option<Version>) {
+    let Some(tag) = &pin.version.tag else { return (choice, None) };
+    let settled = matches!(choice, Choice::Current);
+    if matches!(&choice, Choice::Move(found) if found.to.tag.as_ref() == Some(tag)) {
+        return (choice, None);
+    }
+    match retag::compare(snapshot, name, (effective, pin), choices) {
+        Compared::Same => (choice, None),
+        Compared::Pending if settled => (Choice::Unknown, None),
+        Compared::Unknown(unknown) if settled => (unknown, None),
+        Compared::Pending | Compared::Unknown(_) => (choice, None),
+        Compared::Other(_) if settled && pin.version.digest.is_some() => {
+            (resolve(snapshot, (name, tag), effective, tag.clone(), true, choices), None)
+        }
+        Compared::Other(digest) => (choice, Some(Version { tag: Some(tag.clone()), digest: Some(digest) })),
     }
 }
 

@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{ImageName, Manifest, Version};
 use crate::policy::{CURRENT, Effective, WindowState, local, windows_state};
 
-use super::{AgeClock, Gate, ReleaseAge, Snapshot, Update};
+use super::{AgeClock, Attention, Gate, Hold, ReleaseAge, Snapshot, Update};
 
 /// How far a build machine's clock may be ahead of ours.
 const CLOCKS: SignedDuration = SignedDuration::from_hours(1);
@@ -24,11 +24,19 @@ pub(super) struct GateHold {
     pub(super) reason: String,
     /// When the gate opens on its own, if known.
     pub(super) until: Option<Timestamp>,
+    /// Whether it is an incident.
+    pub(super) attention: Attention,
 }
 
 impl GateHold {
     pub(super) fn new(gate: Gate, reason: String, until: Option<Timestamp>) -> Self {
-        Self { gate, reason, until }
+        Self { gate, reason, until, attention: Attention::Expected }
+    }
+
+    /// The hold of an update.
+    pub(super) fn of(self, update: Update) -> Hold {
+        let Self { gate, reason, until, attention } = self;
+        Hold { attention, ..Hold::new(update, gate, reason, until) }
     }
 }
 

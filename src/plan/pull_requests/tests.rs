@@ -143,6 +143,7 @@ impl World {
             request: self.request.as_ref(),
             gathered: None,
             failed: None,
+            tags: None,
             filter_time: None,
             now: self.now,
         })

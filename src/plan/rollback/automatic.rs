@@ -15,8 +15,8 @@ use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
 
 use super::{PinLocation, RollbackDetails, all_pin_locations};
 use crate::plan::candidates::{Choices, Chosen};
-use crate::plan::gates::{GateHold, reverts};
-use crate::plan::{Gate, Hold, Problem, Snapshot, SoakEnd, SoakHealth, SoakState};
+use crate::plan::gates::reverts;
+use crate::plan::{Gate, Problem, Snapshot, SoakEnd, SoakHealth, SoakState};
 
 /// Adds automatic rollbacks to the choices.
 pub(in crate::plan) fn roll_back(snapshot: &Snapshot<'_>, choices: &mut Choices) {
@@ -77,7 +77,7 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
     let Some(effective) = effective(snapshot, location, &rule.value) else { return };
     let held = [Gate::Freeze, Gate::Hold].into_iter().find_map(|gate| reverts::written(snapshot, gate, &update));
     match held {
-        Some(GateHold { gate, reason, until }) => choices.holds.push(Hold::new(update, gate, reason, until)),
+        Some(held) => choices.holds.push(held.of(update)),
         None => choices.updates.push(Chosen { update, effective: Arc::new(effective) }),
     }
 }

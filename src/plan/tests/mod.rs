@@ -13,6 +13,7 @@ use crate::overlay::scan_file;
 mod histories;
 mod pace;
 mod promotion;
+mod retag;
 
 const POLICIES: &str = r#"
 policies:
@@ -43,6 +44,7 @@ struct World {
     soaks: SoakStates,
     decisions: Decisions,
     request: Option<PromotionRequest>,
+    tags: TagRecords,
     now: Timestamp,
 }
 
@@ -102,6 +104,7 @@ impl World {
             soaks: SoakStates::default(),
             decisions: Decisions::default(),
             request: None,
+            tags: TagRecords::new(),
             now: "2026-01-05T12:00:00Z".parse().unwrap(),
         }
     }
@@ -153,6 +156,7 @@ impl World {
             request: self.request.as_ref(),
             gathered: None,
             failed: None,
+            tags: Some(&self.tags),
             filter_time: None,
             now: self.now,
         }

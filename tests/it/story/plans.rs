@@ -299,6 +299,44 @@ fn a_remote_that_keeps_no_records_is_told() {
 }
 
 #[test]
+fn a_tag_that_is_pushed_again_is_an_event_that_outlives_the_state_folder() {
+    let made = |day: i64| Timestamp::UNIX_EPOCH + SignedDuration::from_hours(24 * (20_000 + day));
+    for (rule, pinned) in [("alert", false), ("hold", true), ("follow", true)] {
+        let policy = format!("    tags: {{ semver: \"*\" }}\n    onRetag: {rule}\n");
+        let world = dev("1.2.3", &policy).start();
+        let first = world.push_made("acme/web", "1.2.3", made(1));
+        let mut expected = "1.2.3".to_owned();
+        if pinned {
+            let from = "    newTag: 1.2.3\n";
+            world.edit(&overlay("web", "dev"), from, &format!("{from}    digest: {first}\n"));
+            expected = first.clone();
+        }
+        assert_eq!(world.apply()["holds"], json!([]), "{rule}: the first look");
+        let second = world.push_made("acme/web", "1.2.3", made(2));
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+        let report = world.apply();
+        let text = world.read("main", &overlay("web", "dev"));
+        if rule == "follow" {
+            assert!(text.contains(&second), "{text}");
+            continue;
+        }
+        assert!(text.contains(&expected) && !text.contains(&second), "{rule}: {text}");
+        let reason = hold(&report)["reason"].as_str().unwrap().to_owned();
+        assert!(reason.contains("1.2.3 was pushed again as another image: "), "{reason}");
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+        assert_eq!(hold(&world.apply())["reason"], reason.as_str(), "noticed once, and remembered");
+        world.landfall(&["plan"]).ends(0).says("was pushed again");
+        let status = world.landfall(&["status", "-o", "json"]).ends(0).json();
+        let stuck = status["updates"].as_array().unwrap().iter().any(|row| row["state"] == "stuck");
+        assert_eq!(stuck, rule == "alert", "{status:#}");
+        world.landfall(&["release", "web", "--environment", "dev", "--reason", "wanted", "--by", "Ada"]).ends(0);
+        assert_eq!(world.apply()["holds"], json!([]), "{rule}: somebody has accepted it");
+        let text = world.read("main", &overlay("web", "dev"));
+        assert_eq!(text.contains(&second), pinned, "{text}");
+    }
+}
+
+#[test]
 fn platforms_are_waited_for() {
     let tags = "    tags: { semver: \"*\", platforms: [linux/amd64, linux/arm64] }\n";
     let world = dev("1.2.3", tags).start();

@@ -67,6 +67,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         request: None,
         gathered: Some(&world.gathered),
         failed: None,
+        tags: None,
         filter_time: None,
         now: world.now,
     });
