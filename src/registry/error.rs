@@ -51,6 +51,14 @@ pub enum Cause {
         /// How long the registry asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// It was not sent, because the registry accepts few more requests and they are spread over the time until there are
+    /// more.
+    Spread {
+        /// Why.
+        detail: String,
+        /// After how long it would be its turn.
+        wait: Duration,
+    },
     /// No connection.
     Unreachable(String),
     /// A time limit passed.
@@ -83,6 +91,7 @@ impl Cause {
             Self::Absent(text)
             | Self::Authentication(text)
             | Self::RateLimited { detail: text, .. }
+            | Self::Spread { detail: text, .. }
             | Self::Unreachable(text)
             | Self::TimedOut(text)
             | Self::CutOff(text)
@@ -95,7 +104,7 @@ impl Cause {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}: {}: {}", self.host, self.repository, self.request, self.cause.clone().text_mut())?;
-        if let Cause::RateLimited { retry_after: Some(wait), .. } = self.cause {
+        if let Cause::RateLimited { retry_after: Some(wait), .. } | Cause::Spread { wait, .. } = self.cause {
             write!(f, " (again in {} s)", wait.as_secs_f64().ceil())?;
         }
         match &self.hint {
@@ -114,7 +123,7 @@ impl RegistryError {
             Self::Settings { .. } => FailureCode::Protocol,
             Self::Request(error) => match error.cause {
                 Cause::Authentication(_) => FailureCode::Authentication,
-                Cause::RateLimited { .. } => FailureCode::RateLimited,
+                Cause::RateLimited { .. } | Cause::Spread { .. } => FailureCode::RateLimited,
                 Cause::Unreachable(_) | Cause::TimedOut(_) | Cause::CutOff(_) => FailureCode::Network,
                 Cause::Absent(_) | Cause::Protocol(_) => FailureCode::Protocol,
                 Cause::Server(_) => FailureCode::Server,
@@ -133,6 +142,7 @@ impl RegistryError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self.cause() {
             Some(Cause::RateLimited { retry_after, .. }) => *retry_after,
+            Some(Cause::Spread { wait, .. }) => Some(*wait),
             _ => None,
         }
     }

@@ -14,12 +14,13 @@ use ::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use tokio::time::Instant;
 use url::Url;
 
+use super::budget::Counted;
 use super::error::Cause;
 use super::host::{Failure, Host};
 use super::login::SecretHash;
 use super::realm;
 use super::settings::Limits;
-use crate::http::{self, Body, Broken, BrokenKind, Reach, address, retry};
+use crate::http::{self, Body, Broken, BrokenKind, Reach, address, quota, retry};
 use crate::model::Validators;
 
 /// The longest pause between two attempts that is our own choice.
@@ -99,6 +100,10 @@ impl Session<'_> {
             let pause = self.host.pause(self.remaining())?;
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
+            }
+            let turn = self.host.turn(Counted::of(&ask.method, &ask.url), self.remaining())?;
+            if !turn.is_zero() {
+                tokio::time::sleep(turn).await;
             }
             tried += 1;
             let failure = match self.authorized(ask).await {
@@ -242,6 +247,9 @@ impl Session<'_> {
         let status = response.status();
         let peer = response.remote_addr().map(|address| address.ip());
         let headers = std::mem::take(response.headers_mut());
+        if self.host.is_own(url) && status != StatusCode::UNAUTHORIZED {
+            self.host.heard(Counted::of(&ask.method, url), &headers);
+        }
         let read = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
             None
         } else if status.is_success() {
@@ -261,9 +269,12 @@ impl Session<'_> {
     pub(super) fn classified(&self, answer: RegistryResponse) -> Result<RegistryResponse, Failure> {
         let status = answer.status;
         let pause = retry::after(&answer.headers);
+        // Where nothing is left, the same headers say when there is more.
+        let reset = || quota::read(&answer.headers).filter(|quota| quota.remaining == 0).and_then(|quota| quota.reset);
         match status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.refused(&answer)),
             StatusCode::TOO_MANY_REQUESTS => {
+                let pause = pause.or_else(reset);
                 let failure = self.host.rate_limited(&said(&answer), pause);
                 Err(Failure { pause, ..failure })
             }
@@ -281,6 +292,9 @@ impl Session<'_> {
                 "its certificate is itself a CA (openssl's default for self-signed ones); make one with \
                  basicConstraints=CA:FALSE, or one signed by that CA",
             ),
+            text if text.contains("CertificateRequired") => {
+                Some("it wants to see a certificate of the client: set `clientCertificate`")
+            }
             text if text.contains("certificate") => Some("if its certificate is from a private CA, set `caFile`"),
             _ => None,
         };

@@ -9,7 +9,7 @@ use crate::cluster::{Cluster, KindState, KindStatus, Now, Snapshot};
 use crate::config::{NotifySettings, RepositorySettings, ServerSettings, Settings};
 use crate::daemon::{self, Clock};
 use crate::message;
-use crate::model::{self, FailureCode, ImageName, Listing};
+use crate::model::{self, Digest, FailureCode, ImageName, Listing, Quota, Tag};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
 use crate::plan::{Answers, BRANCH_ROOT, RegistryQuery};
 use crate::webhooks::SourceSettings;
@@ -124,7 +124,7 @@ fn receiver(tested: Tested) -> Check {
 /// Checks repositories, whether they may be pushed to, their forges, the registries of their images, and clusters.
 fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
-    let mut images: BTreeSet<ImageName> = BTreeSet::new();
+    let mut images: BTreeMap<ImageName, Option<Tag>> = BTreeMap::new();
     for repository in &settings.repositories {
         let (status, message) = match remote::read(settings, repository) {
             Ok(read) if !read.problems.is_empty() => {
@@ -132,7 +132,7 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
                 (Status::Failed, format!("its policies cannot be used: {first}"))
             }
             Ok(read) => {
-                images.extend(read.found.pins.iter().map(|pin| pin.name.clone()));
+                images.extend(read.found.pins.iter().map(|pin| (pin.name.clone(), pin.version.tag.clone())));
                 let count =
                     |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
                 let policies = count(read.policies.policies().len(), "policy", "policies");
@@ -263,22 +263,34 @@ fn forge(settings: &Settings, repository: &RepositorySettings) -> Option<Check> 
     Some(Check { kind: "forge".to_owned(), name: name.clone(), status, message })
 }
 
-/// Queries each registry for the tags of one pinned image, because only that shows whether the credentials work.
-fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<Check>, CliError> {
+/// Queries each registry for the tags of one pinned image, and for what its written tag stands for, because only that
+/// shows whether the credentials work and allow what the bot needs.
+fn registries(settings: &Settings, images: &BTreeMap<ImageName, Option<Tag>>) -> Result<Vec<Check>, CliError> {
     let lookup =
         daemon::lookup(&settings.registries, &settings.clusters, None, &settings::environment(), Clock::system())
             .map_err(|error| CliError::caused("the registries cannot be asked", &error))?;
     let hosts: BTreeSet<&str> = settings.registries.hosts.iter().map(|registry| registry.host.as_str()).collect();
-    let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.iter().map(ImageName::registry)).collect();
+    let hosts: BTreeSet<&str> = hosts.into_iter().chain(images.keys().map(ImageName::registry)).collect();
     let mut checks = Vec::new();
     for host in hosts {
-        let (status, mut message) = match images.iter().find(|image| image.registry() == host) {
+        let (status, mut message) = match images.iter().find(|(image, _)| image.registry() == host) {
             None => (Status::Skipped, "no image of it is pinned, so there is nothing to query".to_owned()),
-            Some(image) => bot::block_on(async {
+            Some((image, tag)) => bot::block_on(async {
                 let mut answers = Answers::default();
                 let query = BTreeSet::from([RegistryQuery::Listing(image.clone())]);
                 lookup.answer(&query, jiff::Timestamp::MIN, &mut answers).await;
-                Ok(listing(answers.listings.remove(image), image))
+                let (mut status, mut message) = listing(answers.listings.remove(image), image);
+                if let Some(tag) = tag.clone().filter(|_| status == Status::Ok) {
+                    let query = RegistryQuery::Digest(image.clone(), tag);
+                    lookup.answer(&BTreeSet::from([query]), jiff::Timestamp::MIN, &mut answers).await;
+                    if let Some(problem) = answers.digests.into_values().next().and_then(manifest) {
+                        (status, message) = problem;
+                    }
+                }
+                if let Some(quota) = lookup.quota(image) {
+                    message = format!("{message}; {}", left(&quota));
+                }
+                Ok((status, message))
             })?,
         };
         let said = settings.registries.hosts.iter().find(|registry| registry.host == host);
@@ -289,6 +301,29 @@ fn registries(settings: &Settings, images: &BTreeSet<ImageName>) -> Result<Vec<C
         checks.push(Check { kind: "registry".to_owned(), name: host.to_owned(), status, message });
     }
     Ok(checks)
+}
+
+/// What is wrong with reading a manifest. A tag that is gone is none of the credentials' doing.
+fn manifest(answer: model::Answer<Digest>) -> Option<(Status, String)> {
+    match answer {
+        model::Answer::Known(_) | model::Answer::Absent { .. } => None,
+        model::Answer::Failed { message, code: FailureCode::Authentication, .. } => {
+            Some((Status::Refused, format!("its tags may be listed, but its manifests may not be read: {message}")))
+        }
+        model::Answer::Failed { message, .. } => Some((Status::Failed, message)),
+    }
+}
+
+/// How many requests a registry still accepts.
+fn left(quota: &Quota) -> String {
+    let of = quota.limit.map_or(String::new(), |limit| format!(" of {limit}"));
+    let minutes = |span: Duration| span.as_secs().div_ceil(60);
+    let when = match (quota.reset, quota.window) {
+        (Some(reset), _) => format!(", and there are more in {} min", minutes(reset)),
+        (None, Some(window)) => format!(" in {} min", minutes(window)),
+        (None, None) => String::new(),
+    };
+    format!("it accepts {}{of} more requests{when}", quota.remaining)
 }
 
 fn listing(answer: Option<model::Answer<Listing>>, image: &ImageName) -> (Status, String) {

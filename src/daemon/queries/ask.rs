@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Tag, TagList};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Quota, Tag, TagList};
 use crate::plan::RegistryQuery;
 use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
 use crate::store::{Entry, Store};
@@ -104,6 +104,11 @@ impl Asker {
     /// HTTP requests sent so far.
     pub(super) fn requests(&self) -> u64 {
         self.client.requests()
+    }
+
+    /// What an image's host said last about how many requests it still accepts.
+    pub(super) fn quota(&self, image: &ImageName) -> Option<Quota> {
+        self.client.quota(image)
     }
 
     pub(super) fn store(&self) -> &Arc<Store> {

@@ -14,7 +14,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::model::{Answer, ImageName};
+use crate::model::{Answer, ImageName, Quota};
 use crate::plan::{Answers, RegistryQuery};
 use crate::registry::RegistryClient;
 use crate::store::{Entry, Store};
@@ -64,6 +64,12 @@ impl Lookup {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.asker.requests()
+    }
+
+    /// What an image's host said last about how many requests it still accepts.
+    #[must_use]
+    pub fn quota(&self, image: &ImageName) -> Option<Quota> {
+        self.asker.quota(image)
     }
 
     /// Answers every query in `queries` into `answers`, however long it takes; answers older than `since` are requested

@@ -165,6 +165,50 @@ async fn retry_after_is_waited_for_in_both_forms() {
 }
 
 #[tokio::test]
+async fn what_is_left_of_a_limit_is_spread_for_the_kind_of_request_that_is_counted() {
+    let server = Server::start(|request, _| match request.path().contains("/manifests/") {
+        // As Docker Hub says it.
+        true => Reply::new(200)
+            .header("docker-content-digest", &format!("sha256:{}", "ab".repeat(32)))
+            .header("ratelimit-limit", "100;w=21600")
+            .header("ratelimit-remaining", "3;w=21600"),
+        false => Reply::tags(&["v1"]),
+    })
+    .await;
+    let (client, name) = (client(plain(server.host())), image(server.addr(), "a"));
+    for _ in 0..2 {
+        client.resolve(&name, &tag("v1")).await.unwrap();
+    }
+    let error = client.resolve(&name, &tag("v1")).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::RateLimited, "{error}");
+    assert!(error.retry_after().unwrap() > Duration::from_secs(3000), "{error}");
+    assert!(text(&error).contains("spread over the time until there are more (again in "), "{error}");
+    assert_eq!(names(client.tags(&name, None).await), ["v1"], "lists are not counted, and the host is not sick");
+    assert_eq!(server.seen().len(), 3);
+    let left = client.quota(&name).unwrap();
+    assert_eq!((left.remaining, left.limit), (3, Some(100)));
+}
+
+#[tokio::test]
+async fn a_limit_that_says_when_there_is_more_is_waited_for() {
+    for headers in [
+        &[("x-ratelimit-remaining", "0"), ("x-ratelimit-limit", "60"), ("x-ratelimit-reset", "1")][..],
+        &[("ratelimit", "\"default\";r=0;t=1"), ("ratelimit-policy", "\"default\";q=60;w=60")],
+    ] {
+        let server = Server::start(move |_, number| {
+            let reply = if number == 0 { Reply::new(429) } else { Reply::tags(&["v1"]) };
+            let said = if number == 0 { headers } else { &[] };
+            said.iter().fold(reply, |reply, (name, value)| reply.header(name, value))
+        })
+        .await;
+        let begun = Instant::now();
+        assert_eq!(names(client(plain(server.host())).tags(&image(server.addr(), "a"), None).await), ["v1"]);
+        assert!(begun.elapsed() >= Duration::from_secs(1), "{headers:?}");
+        assert_eq!(server.seen().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_long_retry_after_is_reported_and_the_host_left_alone() {
     let now = "Sun, 06 Nov 1994 08:49:37 GMT";
     let later = "Sun, 06 Nov 1994 08:59:37 GMT";
