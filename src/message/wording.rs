@@ -44,7 +44,13 @@ impl Wording<'_> {
                     "changes" => body(updates),
                     field => plain(&about.value(field)),
                 });
-                let text = guarded(cut(text.trim(), COMMIT));
+                // The same with what comes from values marked, line by line.
+                let marked = template.render(|field| match field {
+                    "changes" => body(updates),
+                    field => plain(&about.value(field)).chars().flat_map(|c| [VALUE, c]).collect(),
+                });
+                let text = without_foreign_trailers(text.trim(), marked.trim());
+                let text = guarded(cut(&text, COMMIT));
                 let (first, rest) = text.split_once('\n').unwrap_or((&text, ""));
                 let first = if first.trim().is_empty() { action(updates) } else { first.trim().to_owned() };
                 whole(&shortened(&first), &lines(rest), updates)
@@ -133,6 +139,29 @@ fn plain(value: &str) -> String {
     plain
 }
 
+/// Stands before each character of a value; no value has it.
+const VALUE: char = '\u{0}';
+
+/// No line is a trailer (`Reviewed-by: …`) whose name, or whose colon, is from a value: that is for templates to say, not for who
+/// names a folder. `marked` is the same text with [`VALUE`] before each character of a value.
+fn without_foreign_trailers(text: &str, marked: &str) -> String {
+    let guard = |(at, (line, marked)): (usize, (&str, &str))| match line.trim_start().split_once(':') {
+        Some((token, _))
+            if at > 0 && is_token(token) && marked.split_once(':').is_none_or(|(own, _)| own.contains(VALUE)) =>
+        {
+            format!("> {line}")
+        }
+        _ => line.to_owned(),
+    };
+    text.lines().zip(marked.lines()).enumerate().map(guard).collect::<Vec<_>>().join("\n")
+}
+
+/// Whether this may be a trailer's name: letters, digits and `-` (`git interpret-trailers`).
+fn is_token(text: &str) -> bool {
+    let token = text.trim_end();
+    !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
 /// No line looks like one that only the bot writes.
 fn guarded(text: &str) -> String {
     let guard = |line: &str| if is_reserved(line) { format!("> {line}") } else { line.to_owned() };
@@ -172,6 +201,24 @@ mod tests {
             "web\n> Landfall-To: 2\n>   signed-off-by: x\nok: y"
         );
         assert_eq!(cut("é".repeat(5).as_str(), 3), "é");
+    }
+
+    #[test]
+    fn a_value_is_no_trailer_of_somebody_else() {
+        let parse = |text: &str| MessageTemplate::parse(text, TemplateUse::Commit).ok();
+        for (template, scope, expected) in [
+            ("x\n\n{scope}", "Co-authored-by: Ada <ada@example.com>", "> Co-authored-by: Ada <ada@example.com>"),
+            ("x\n\n  {scope}", "Reviewed-by : Ada", ">   Reviewed-by : Ada"),
+            ("x\n\n{scope}: yes", "Approved", "> Approved: yes"),
+            ("x\n\nReviewed-by{scope}", ": Ada", "> Reviewed-by: Ada"),
+            ("x\n\nTeam: {scope}", "Fixes: 1", "Team: Fixes: 1"),
+            ("x\n\nwhat: {changes}", "web", "what:"),
+        ] {
+            let templates = MessageTemplates { commit: parse(template), ..MessageTemplates::default() };
+            let author = Identity { name: "Bot".to_owned(), email: "bot@example.com".to_owned() };
+            let message = Wording { templates: &templates }.commit("p", Some(scope), &[], &author);
+            assert!(message.lines().any(|line| line.trim_end() == expected), "{message}");
+        }
     }
 
     #[test]

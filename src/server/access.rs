@@ -31,7 +31,11 @@ fn has_token(token: &SecretString, headers: &HeaderMap) -> bool {
 fn is_here(peer: Peer, headers: &HeaderMap) -> bool {
     let forwarded = headers.contains_key(FORWARDED) || headers.contains_key("x-forwarded-for");
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name).trim_matches(['[', ']']);
+    // The colons of an address in brackets are none before a port.
+    let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, _)) => address,
+        None => host.rsplit_once(':').map_or(host, |(name, _)| name),
+    };
     let named = name == "localhost" || name.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback());
     peer.0.ip().to_canonical().is_loopback() && named && !forwarded
 }
@@ -49,6 +53,9 @@ mod tests {
         for (peer, pairs, may) in [
             ("127.0.0.1:1", &[("host", "127.0.0.1:8080")][..], true),
             ("[::1]:1", &[("host", "[::1]:8080")], true),
+            ("[::1]:1", &[("host", "[::1]")], true),
+            ("[::1]:1", &[("host", "[fd00::1]")], false),
+            ("[::1]:1", &[("host", "[::1")], false),
             ("[::ffff:127.0.0.1]:1", &[("host", "localhost:8080")], true),
             ("10.0.0.7:1", &[("host", "127.0.0.1:8080")], false),
             ("127.0.0.1:1", &[("host", "evil.example:8080")], false),

@@ -9,10 +9,14 @@ use http_body_util::BodyExt as _;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use crate::webhooks::Admission;
+
 /// Maximum size of one body: Flux takes as much; GitHub's pushes with thousands of files stay below.
 const LARGEST: usize = 3 << 20;
-/// The memory of all bodies together, and the steps in which a body takes some of it.
-const ROOM: usize = 24 << 20;
+/// The memory of all bodies together of senders that are known by their headers, the same of those whose bodies will tell, and
+/// the steps in which a body takes some of it. Who only claims to be somebody takes no room from those who are.
+const ROOM: usize = 15 << 20;
+const CLAIMED_ROOM: usize = 9 << 20;
 const STEP: usize = 16 << 10;
 /// Maximum time for one body.
 const TIME: Duration = Duration::from_secs(10);
@@ -20,7 +24,10 @@ const TIME: Duration = Duration::from_secs(10);
 /// The memory for the bodies of all requests. A body takes what has arrived of it, so that whoever promises much and
 /// sends little keeps nobody out.
 #[derive(Debug)]
-pub(super) struct BodyRoom(Arc<Semaphore>);
+pub(super) struct BodyRoom {
+    proved: Arc<Semaphore>,
+    claimed: Arc<Semaphore>,
+}
 
 /// A body, which holds its memory.
 #[derive(Debug)]
@@ -66,43 +73,48 @@ impl NoBody {
 
 impl Default for BodyRoom {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM / STEP)))
+        let room = |bytes: usize| Arc::new(Semaphore::new(bytes / STEP));
+        Self { proved: room(ROOM), claimed: room(CLAIMED_ROOM) }
     }
 }
 
 impl BodyRoom {
-    /// Reads a body to its end; `announced` is its length if the headers say it.
-    pub(super) async fn read(&self, body: Body, announced: Option<u64>) -> Result<Held, NoBody> {
+    /// Reads the body of a sender that was admitted to its end; `announced` is its length if the headers say it.
+    pub(super) async fn read(&self, admission: Admission, body: Body, announced: Option<u64>) -> Result<Held, NoBody> {
         if announced.is_some_and(|length| length > LARGEST as u64) {
             return Err(NoBody::TooLarge);
         }
-        self.read_within(TIME, body).await
+        let room = match admission {
+            Admission::Proved => &self.proved,
+            Admission::Claimed | Admission::Refused => &self.claimed,
+        };
+        read_within(TIME, room, body).await
     }
+}
 
-    async fn read_within(&self, time: Duration, body: Body) -> Result<Held, NoBody> {
-        timeout(time, self.read_all(body)).await.unwrap_or(Err(NoBody::TooSlow))
-    }
+async fn read_within(time: Duration, room: &Arc<Semaphore>, body: Body) -> Result<Held, NoBody> {
+    timeout(time, read_all(room, body)).await.unwrap_or(Err(NoBody::TooSlow))
+}
 
-    async fn read_all(&self, mut body: Body) -> Result<Held, NoBody> {
-        let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(|_| NoBody::CutOff)?.into_data() else { continue };
-            if bytes.len() + data.len() > LARGEST {
-                return Err(NoBody::TooLarge);
-            }
-            let steps = (bytes.len() + data.len()).div_ceil(STEP);
-            let more = steps.saturating_sub(room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
-            if let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) {
-                let more = Arc::clone(&self.0).try_acquire_many_owned(more).map_err(|_| NoBody::Busy)?;
-                match &mut room {
-                    Some(room) => room.merge(more),
-                    None => room = Some(more),
-                }
-            }
-            bytes.extend_from_slice(&data);
+async fn read_all(all: &Arc<Semaphore>, mut body: Body) -> Result<Held, NoBody> {
+    let (mut bytes, mut room) = (Vec::new(), None::<OwnedSemaphorePermit>);
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| NoBody::CutOff)?.into_data() else { continue };
+        if bytes.len() + data.len() > LARGEST {
+            return Err(NoBody::TooLarge);
         }
-        Ok(Held { bytes, _room: room })
+        let steps = (bytes.len() + data.len()).div_ceil(STEP);
+        let more = steps.saturating_sub(room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
+        if let Some(more) = u32::try_from(more).ok().filter(|more| *more > 0) {
+            let more = Arc::clone(all).try_acquire_many_owned(more).map_err(|_| NoBody::Busy)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok(Held { bytes, _room: room })
 }
 
 #[cfg(test)]
@@ -117,11 +129,11 @@ mod tests {
     #[tokio::test]
     async fn a_body_is_read_within_its_limit() {
         let room = BodyRoom::default();
-        assert_eq!(room.read(Body::empty(), None).await.unwrap().bytes, b"");
-        assert_eq!(room.read(chunks(3, 10), None).await.unwrap().bytes.len(), 30);
-        assert_eq!(room.read(Body::empty(), Some(100 << 20)).await.unwrap_err(), NoBody::TooLarge);
-        assert_eq!(room.read(chunks(100, 1 << 20), None).await.unwrap_err(), NoBody::TooLarge);
-        assert_eq!(room.0.available_permits(), ROOM / STEP, "everything was given back");
+        assert_eq!(room.read(Admission::Proved, Body::empty(), None).await.unwrap().bytes, b"");
+        assert_eq!(room.read(Admission::Proved, chunks(3, 10), None).await.unwrap().bytes.len(), 30);
+        assert_eq!(room.read(Admission::Proved, Body::empty(), Some(100 << 20)).await.unwrap_err(), NoBody::TooLarge);
+        assert_eq!(room.read(Admission::Proved, chunks(100, 1 << 20), None).await.unwrap_err(), NoBody::TooLarge);
+        assert_eq!(room.proved.available_permits(), ROOM / STEP, "everything was given back");
     }
 
     #[tokio::test]
@@ -129,20 +141,22 @@ mod tests {
         let room = BodyRoom::default();
         let mut held = Vec::new();
         let refused = loop {
-            match room.read(chunks(3, 1 << 20), None).await {
+            match room.read(Admission::Proved, chunks(3, 1 << 20), None).await {
                 Ok(body) => held.push(body),
                 Err(error) => break error,
             }
         };
         assert_eq!((refused, held.len()), (NoBody::Busy, ROOM / LARGEST));
+        let claims = room.read(Admission::Claimed, chunks(3, 1 << 20), None).await;
+        assert!(claims.is_ok(), "who is not known yet has room of their own");
         held.pop();
-        assert!(room.read(chunks(3, 1 << 20), None).await.is_ok());
+        assert!(room.read(Admission::Proved, chunks(3, 1 << 20), None).await.is_ok());
     }
 
     #[tokio::test]
     async fn a_body_that_never_ends_is_not_waited_for() {
         let body = Body::from_stream(futures::stream::pending::<Result<Vec<u8>, std::convert::Infallible>>());
         let soon = Duration::from_millis(1);
-        assert_eq!(BodyRoom::default().read_within(soon, body).await.unwrap_err(), NoBody::TooSlow);
+        assert_eq!(read_within(soon, &BodyRoom::default().claimed, body).await.unwrap_err(), NoBody::TooSlow);
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// At most one line about refused webhooks of a source in this time.
-const TELL: Duration = Duration::from_secs(60);
+pub(super) const TELL: Duration = Duration::from_secs(60);
 /// A source's webhooks are parsed up to this many at once, and then one in each of these times; beyond that everything is
 /// taken to have changed, which costs less than reading what.
 const PARSED: (u32, Duration) = (1000, Duration::from_millis(2));

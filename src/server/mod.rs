@@ -17,7 +17,7 @@ mod webhooks;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
@@ -28,7 +28,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +37,7 @@ use crate::daemon::{Bot, Clock, Tracker, Vitals, Waker};
 use crate::webhooks::WebhookSource;
 
 use body::BodyRoom;
-use counts::WebhookCounts;
+use counts::{TELL, WebhookCounts};
 
 /// A repository of which no cycle ends for this long after one was due is stuck, unless its interval is longer: one operation
 /// on a remote may take ten minutes, and a remote that is down is no reason to restart the bot.
@@ -79,7 +79,11 @@ pub struct Server {
 struct Site {
     shown: watch::Sender<Option<Arc<Shown>>>,
     room: BodyRoom,
+    /// Held while a large body is parsed.
+    parsing: Semaphore,
     counts: WebhookCounts,
+    /// When it was last told that the bot is not alive.
+    stall_told: Mutex<Option<Instant>>,
     stop: CancellationToken,
 }
 
@@ -133,8 +137,14 @@ impl Server {
             _ => ServerError::Listen { address, source },
         })?;
         let address = listener.local_addr().unwrap_or(address);
-        let site =
-            Site { shown: watch::Sender::new(None), room: BodyRoom::default(), counts: WebhookCounts::default(), stop };
+        let site = Site {
+            shown: watch::Sender::new(None),
+            room: BodyRoom::default(),
+            parsing: Semaphore::new(1),
+            counts: WebhookCounts::default(),
+            stall_told: Mutex::default(),
+            stop,
+        };
         Ok(Self { listener, address, site: Arc::new(site) })
     }
 
@@ -165,6 +175,16 @@ impl Stage {
 }
 
 impl Site {
+    /// Whether it is time to tell, again, that the bot is not alive: once a minute.
+    fn may_tell_stall(&self, now: Instant) -> bool {
+        let mut told = self.stall_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = told.is_none_or(|told| now.saturating_duration_since(told) >= TELL);
+        if may {
+            *told = Some(now);
+        }
+        may
+    }
+
     fn shown(&self) -> Option<Arc<Shown>> {
         self.shown.borrow().clone()
     }
@@ -204,11 +224,14 @@ async fn live(State(site): State<Arc<Site>>) -> Response {
     if stalled.is_empty() && tracks {
         return "ok\n".into_response();
     }
-    tracing::error!(
-        repositories = stalled.join(", "),
-        tracker = tracks,
-        "/livez fails: a loop of the bot makes no progress; next: restart it, and report this"
-    );
+    // Everybody may ask, as often as they like.
+    if site.may_tell_stall(Instant::now()) {
+        tracing::error!(
+            repositories = stalled.join(", "),
+            tracker = tracks,
+            "/livez fails: a loop of the bot makes no progress; next: restart it, and report this"
+        );
+    }
     (StatusCode::INTERNAL_SERVER_ERROR, "a loop makes no progress; see the log\n").into_response()
 }
 

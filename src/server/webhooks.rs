@@ -62,7 +62,7 @@ async fn receive(
         return refused(site, source);
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let body = match site.room.read(body, length).await {
+    let body = match site.room.read(admission, body, length).await {
         Ok(body) => body,
         Err(no) => return without_body(site, source, no),
     };
@@ -76,6 +76,8 @@ async fn receive(
     if body.bytes.len() < LARGE {
         return take(site, shown, source, headers, &body.bytes);
     }
+    // One at a time: what is parsed takes several times the memory of its text.
+    let Ok(_turn) = site.parsing.acquire().await else { return UNREADABLE };
     let (name, headers) = (source.name().to_owned(), headers.clone());
     let (site, shown) = (Arc::clone(site), Arc::clone(shown));
     // Reading and waking are one: a sender that hangs up in between would be told that it was received before.

@@ -11,6 +11,49 @@ pub(super) struct UnknownShape;
 /// What a webhook tells: no hints if it is about something else.
 pub(super) type Told = Result<Vec<WebhookHint>, UnknownShape>;
 
+/// The most values, and objects among them, of a body that is parsed: a push of 2,048 commits has some 40,000 and 7,000. A value
+/// takes up to a hundred bytes in memory, and an object some hundreds, whatever little it takes in the text.
+const MOST_VALUES: usize = 100_000;
+const MOST_OBJECTS: usize = 20_000;
+
+/// The deepest nesting that the parser reads.
+const DEEPEST: usize = 128;
+
+/// How much a JSON text is to parse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// It can be parsed.
+    Modest,
+    /// It has too many values.
+    Many,
+    /// It is nested too deeply, as nothing is that is sent in earnest.
+    Deep,
+}
+
+/// How much a JSON text is to parse. Nothing is parsed, and what is no JSON may count as anything.
+pub(super) fn extent(text: &[u8]) -> Extent {
+    let (mut values, mut objects, mut depth, mut inside, mut escaped) = (0, 0, 0_usize, false, false);
+    for byte in text {
+        match (inside, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => inside = !inside,
+            (false, b',') => values += 1,
+            (false, b'[' | b'{') => {
+                depth += 1;
+                values += 1;
+                objects += usize::from(*byte == b'{');
+            }
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEEPEST {
+            return Extent::Deep;
+        }
+    }
+    if values <= MOST_VALUES && objects <= MOST_OBJECTS { Extent::Modest } else { Extent::Many }
+}
+
 /// A text at a path such as `/repository/name`.
 pub(super) fn text<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
     value.pointer(path).and_then(Value::as_str).filter(|text| !text.is_empty())
@@ -43,4 +86,26 @@ pub(super) fn host(address: &str) -> Option<&str> {
     let authority = rest.split(['/', '?', '#']).next()?;
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_small_values_are_not_parsed_and_long_texts_are() {
+        let all = |of: &str, count: usize| format!("[{}]", vec![of; count].join(","));
+        for (text, expected) in [
+            (all("1", 99_000), Extent::Modest),
+            (all("1", 200_000), Extent::Many),
+            (all("{}", 19_000), Extent::Modest),
+            (all("{\"a\":{}}", 11_000), Extent::Many),
+            (format!("{}{}", "[".repeat(128), "]".repeat(128)), Extent::Modest),
+            ("[".repeat(129), Extent::Deep),
+            (format!("[\"{}\\\"{}\"]", ",[{".repeat(1_000_000), ",{".repeat(100_000)), Extent::Modest),
+            (format!("[\"\\\\\",{}]", all("{}", 30_000)), Extent::Many),
+        ] {
+            assert_eq!(extent(text.as_bytes()), expected, "{}", &text[..20]);
+        }
+    }
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 
+use super::body::{Extent, extent};
 use super::deliveries::Deliveries;
 use super::hint::WebhookHint;
 use super::jwks::Issuer;
@@ -16,7 +17,7 @@ use super::keys::SenderProof;
 use super::scheme::{HeaderProof, RequestHead, Scheme};
 use super::sources::SourceKind;
 
-/// The shortest secret that may stand in an address: 16 random letters and digits have 95 bits.
+/// The shortest secret: 16 random letters and digits have 95 bits.
 const SHORTEST: usize = 16;
 
 /// Maximum number of hints that are looked at one by one: registries send their events in batches of some dozens.
@@ -38,6 +39,11 @@ pub struct SourceSettings {
 /// Why a source cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
+    /// The secret can be guessed.
+    #[error(
+        "its secret has fewer than {SHORTEST} bytes; next: make one with `openssl rand -hex 32`, and give it to the sender too"
+    )]
+    Short,
     /// The secret does not fit into an address.
     #[error(
         "its secret is part of the address, and must have at least {SHORTEST} letters, digits, `-` and `_`; next: make one \
@@ -108,11 +114,15 @@ impl WebhookSource {
                 email: email.clone(),
             },
         };
-        if let (true, Opened::Secret(secret)) = (settings.kind.schemes().contains(&Scheme::Address), &proof) {
-            let secret = secret.expose_secret();
+        if let Opened::Secret(secret) = &proof {
+            let (secret, address) = (secret.expose_secret(), settings.kind.schemes().contains(&Scheme::Address));
             let plain = secret.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-            if !plain || secret.len() < SHORTEST {
+            let short = secret.len() < SHORTEST;
+            if address && (short || !plain) {
                 return Err(SourceError::Secret);
+            }
+            if short {
+                return Err(SourceError::Short);
             }
         }
         Ok(Self {
@@ -178,7 +188,11 @@ impl WebhookSource {
     #[must_use]
     pub fn read(&self, headers: &HeaderMap, body: &[u8]) -> Received {
         let head = RequestHead { headers, secret: None };
-        // Nesting deeper than 128 levels is an error of the parser.
+        match extent(body) {
+            Extent::Modest => {}
+            Extent::Many => return Received::Everything,
+            Extent::Deep => return Received::Unreadable,
+        }
         let Ok(body) = serde_json::from_slice::<Value>(body) else { return Received::Unreadable };
         let Ok(hints) = self.kind.read(head, &body) else { return Received::Unreadable };
         if hints.is_empty() {

@@ -9,7 +9,7 @@ use crate::config::{
     self, ConfigError, DecisionKind, Diagnostic, FileKind, OwnBranch, PolicySelection, PolicySource,
     RepositorySettings, Settings, load,
 };
-use crate::daemon::Clock;
+use crate::daemon::{self, Clock, SetupError};
 use crate::forge::Feature;
 use crate::git::RemoteUrl;
 use crate::overlay::TreeScan;
@@ -109,6 +109,7 @@ impl Report {
                         drop(self.policies(path, Some(repository))?);
                     }
                 }
+                self.webhook_secrets(path, &loaded.settings);
                 Ok(Some(loaded.settings))
             }
             Err(ConfigError::Invalid { text, diagnostics, .. }) => {
@@ -117,6 +118,22 @@ impl Report {
                 Ok(None)
             }
             Err(error) => Err(unreadable(&error)),
+        }
+    }
+
+    /// Secrets of webhooks that can be read here and cannot be used.
+    fn webhook_secrets(&mut self, path: &Path, settings: &Settings) {
+        let file = path.to_string_lossy().into_owned();
+        let environment = super::settings::environment();
+        for source in settings.server.iter().flat_map(|server| &server.webhooks) {
+            let Err(error @ SetupError::Webhook { .. }) = daemon::webhook_source(source, &environment) else {
+                continue;
+            };
+            let text = self.texts.get(&file).map_or("", String::as_str);
+            let named = text.lines().position(|line| line.contains(&format!("name: {}", source.name)));
+            let place = SourceLocation { file: file.clone(), line: named.map_or(1, |at| at + 1), column: 1 };
+            let why = std::error::Error::source(&error).map_or(String::new(), |why| format!(": {why}"));
+            self.diagnostics.push(Diagnostic::error(&place, format!("{error}{why}")));
         }
     }
 
