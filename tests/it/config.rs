@@ -24,6 +24,13 @@ fn yaml_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
+/// The configurations that are shipped.
+fn shipped() -> Vec<PathBuf> {
+    let all = ["config", "config/registries"].map(|folder| yaml_files(&root().join(folder)));
+    assert!(all.iter().all(|files| files.len() >= 4));
+    all.concat()
+}
+
 /// The kind of a sample, and what loading it reports.
 fn report(path: &Path) -> (FileKind, Vec<Diagnostic>) {
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -91,9 +98,8 @@ fn no_report_shows_a_secret() {
 
 #[test]
 fn every_shipped_configuration_loads_without_a_word() {
-    let files = yaml_files(&root().join("config"));
-    assert!(!files.is_empty());
-    for path in files {
+    for path in shipped() {
+        crate::support::process::run(&root(), &["check", "--config", path.to_str().unwrap()]).ends(0);
         match config::load(&path) {
             Ok(loaded) => assert_eq!(loaded.diagnostics, [], "{}", path.display()),
             Err(error) => panic!("{}", error.render(false)),
@@ -179,8 +185,9 @@ fn valid(kind: FileKind, text: &str) -> Result<(), String> {
 
 #[test]
 fn shipped_files_conform_to_the_schemas() {
-    for (kind, folder) in [(FileKind::Config, "config"), (FileKind::Policy, "policies")] {
-        for path in yaml_files(&root().join(folder)) {
+    let policies = yaml_files(&root().join("policies"));
+    for (kind, files) in [(FileKind::Config, shipped()), (FileKind::Policy, policies)] {
+        for path in files {
             let text = fs::read_to_string(&path).unwrap();
             assert_eq!(valid(kind, &text), Ok(()), "{}", path.display());
             assert_eq!(config::kind_of(&text), Some(kind), "{}", path.display());

@@ -19,12 +19,12 @@ use crate::support::process::{Ran, landfall, tree};
 
 const NO_SUCH: u16 = 404;
 
-fn basic(username: &str, password: &str) -> String {
+pub(super) fn basic(username: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{username}:{password}")))
 }
 
 /// A registry that lets in who shows this header, and asks others for `Basic`.
-fn registry(request: &Request, wanted: &str) -> Reply {
+pub(super) fn registry(request: &Request, wanted: &str) -> Reply {
     match request.header("authorization") {
         Some(shown) if shown == wanted => Reply::tags(&["1.0.0"]),
         _ => Reply::new(401).header("www-authenticate", "Basic realm=\"x\""),
@@ -53,7 +53,7 @@ async fn lets_in(server: &Server, folder: &tempfile::TempDir, environment: &[(&s
     tags(server, folder, "a", environment).await.ends(0).says("1.0.0");
 }
 
-fn docker_file(folder: &tempfile::TempDir, text: &serde_json::Value) {
+pub(super) fn docker_file(folder: &tempfile::TempDir, text: &serde_json::Value) {
     fs::write(folder.path().join("config.json"), text.to_string()).unwrap();
 }
 
@@ -123,7 +123,7 @@ async fn an_identity_token_is_exchanged_and_a_registry_token_is_not() {
     assert_eq!(exchanged, 1);
 }
 
-fn helper(folder: &tempfile::TempDir, script: &str) {
+pub(super) fn helper(folder: &tempfile::TempDir, script: &str) {
     let path = folder.path().join("bin/docker-credential-test");
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
@@ -209,7 +209,7 @@ fn ecr(request: &Request, key: &str) -> Reply {
 }
 
 /// A registry at ECR together with its API and the services that say who the bot is.
-fn aws(request: &Request) -> Reply {
+pub(super) fn aws(request: &Request) -> Reply {
     let temporary = json!({ "AccessKeyId": "ASIATEMP", "SecretAccessKey": "s3cr3t", "Token": "t", "Expiration": "2100-01-01T00:00:00Z" });
     let session = request.header("x-aws-ec2-metadata-token") == Some("session");
     match (request.method.as_str(), request.path()) {
@@ -289,7 +289,7 @@ async fn what_aws_refuses_is_told_by_its_code_with_what_is_needed() {
 }
 
 /// A registry of Google's together with the services that give tokens.
-fn google(request: &Request) -> Reply {
+pub(super) fn google(request: &Request) -> Reply {
     let token =
         |token: &str| Reply::json(&json!({ "access_token": token, "expires_in": 3599, "token_type": "Bearer" }));
     match (request.method.as_str(), request.path()) {
@@ -340,7 +340,11 @@ fn key() -> &'static KeyPair {
 }
 
 fn private_key() -> String {
-    let der: Pkcs8V1Der<'_> = key().as_der().unwrap();
+    pem(key())
+}
+
+pub(super) fn pem(key: &KeyPair) -> String {
+    let der: Pkcs8V1Der<'_> = key.as_der().unwrap();
     format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()))
 }
 
@@ -388,7 +392,7 @@ async fn googles_registries_are_logged_in_to_by_every_identity_that_google_gives
 }
 
 /// A registry of Azure's together with Entra ID and the services of an instance.
-fn azure(request: &Request) -> Reply {
+pub(super) fn azure(request: &Request) -> Reply {
     let token = || Reply::json(&json!({ "access_token": "entra", "expires_in": 3599 }));
     let resource = request.target.contains("resource=https%3A%2F%2Fcontainerregistry.azure.net");
     match (request.method.as_str(), request.path()) {

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 mod server;
 
 mod auth;
+mod doctor;
 mod faults;
 mod healthy;
 mod logins;
