@@ -11,6 +11,7 @@ mod cold;
 mod cycles;
 mod dark;
 mod fleet;
+mod hooks;
 mod landing;
 mod measure;
 mod monorepo;
@@ -44,10 +45,19 @@ const BENCHES: &[(&str, Bench)] = &[
     ("newest-build", || Box::pin(registries::newest_build())),
     ("million", || Box::pin(registries::million())),
     ("sweep", || Box::pin(registries::sweep())),
+    ("sweep-short", || Box::pin(registries::sweep_short())),
+    ("sweep-long", || Box::pin(registries::sweep_long())),
+    ("webhook", || Box::pin(hooks::webhook())),
+    ("flood", || Box::pin(hooks::flood())),
     ("cluster", || Box::pin(clusters::clusters())),
     ("landing", || Box::pin(landing::landing())),
     ("monorepo", || Box::pin(monorepo::monorepo())),
 ];
+
+/// A size as it is measured, or the small one where `LANDFALL_BENCH_SMALL` is set: to see whether a bench works.
+pub(crate) fn sized(usual: usize, small: usize) -> usize {
+    if std::env::var_os("LANDFALL_BENCH_SMALL").is_some() { small } else { usual }
+}
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

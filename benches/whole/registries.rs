@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::measure::{count, figure, landfall, within};
 use crate::seed::digest;
+use crate::sized;
 use crate::world::{COMMIT, World, only, repository};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -24,7 +25,8 @@ pub(crate) async fn newest_build() -> anyhow::Result<()> {
     let world = World::new().await?;
     world.commit(world.registry.host(), 1, 1, &policies)?;
     let begin: Timestamp = "2026-01-01T00:00:00Z".parse()?;
-    for number in 0..864_i64 {
+    let builds = i64::try_from(sized(864, 20))?;
+    for number in 0..builds {
         let image = DemoImage::new(begin.checked_add((number * 10).minutes())?);
         let tag = if number == 0 { "1.0.0".to_owned() } else { format!("main-{number}-{:07x}", number * 7919) };
         let _digest = world.registry.push_image(&repository(0), &Tag::parse(&tag)?, &image)?;
@@ -38,7 +40,10 @@ pub(crate) async fn newest_build() -> anyhow::Result<()> {
         .first()
         .and_then(|action| action.action.updates.first())
         .map(|update| format!("{:?}", update.to));
-    anyhow::ensure!(to.as_ref().is_some_and(|to| to.contains("main-863-")), "the newest was not chosen: {to:?}");
+    anyhow::ensure!(
+        to.as_ref().is_some_and(|to| to.contains(&format!("main-{}-", builds - 1))),
+        "the newest was not chosen: {to:?}"
+    );
     figure("the newest of 864 builds, cold", "", &[cold]);
     count("... registry requests", world.registry.requests() - before);
     let mut warm = Vec::new();
@@ -65,6 +70,20 @@ pub(crate) async fn sweep() -> anyhow::Result<()> {
     plan("a plan over 1,000 images with 1,000 tags each", &host, 1_000).await?;
     let host = serve(tags(10_000), identity).await?;
     plan("a plan over 1,000 images with 10,000 tags each", &host, 1_000).await
+}
+
+/// A thousand images with ten tags each.
+pub(crate) async fn sweep_short() -> anyhow::Result<()> {
+    let images = sized(1_000, 10);
+    let host = serve(tags(10), identity).await?;
+    plan(&format!("a plan over {images} images with 10 tags each (target 2 s)"), &host, images).await
+}
+
+/// A hundred images with ten thousand tags each.
+pub(crate) async fn sweep_long() -> anyhow::Result<()> {
+    let images = sized(100, 5);
+    let host = serve(tags(10_000), identity).await?;
+    plan(&format!("a plan over {images} images with 10,000 tags each (target 150 MB)"), &host, images).await
 }
 
 async fn plan(name: &str, host: &str, images: usize) -> anyhow::Result<()> {
