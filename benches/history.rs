@@ -94,6 +94,7 @@ async fn history() {
         url: RemoteUrl::parse(remote.to_str().unwrap()).unwrap(),
         credentials: GitCredentials::None,
         ca_file: None,
+        client_certificate: None,
         timeout: Duration::from_secs(120),
     };
     let mirror = Mirror::open(&dir.path().join("m"), settings).await.unwrap();

@@ -88,7 +88,8 @@ async fn first_read(world: &World) -> anyhow::Result<()> {
 async fn parts(world: &World) -> anyhow::Result<()> {
     let url = RemoteUrl::parse(&world.bare().to_string_lossy())?;
     let timeout = std::time::Duration::from_secs(60);
-    let remote = RemoteSettings { url, credentials: GitCredentials::None, ca_file: None, timeout };
+    let remote =
+        RemoteSettings { url, credentials: GitCredentials::None, ca_file: None, client_certificate: None, timeout };
     let mirror = Mirror::open(&world.folder.path().join("mirror"), remote).await?;
     let main = "refs/heads/main".to_owned();
     let tip = |mirror: &Mirror| -> anyhow::Result<CommitId> {

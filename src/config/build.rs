@@ -15,7 +15,8 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::{promote_from, windows};
 use super::settings::{
-    ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings, SigningSettings, Trigger,
+    ClientCertificateSource, ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings,
+    SigningKind, SigningSettings, Trigger,
 };
 use super::{raw, value, yaml};
 use crate::document::check::{Check, optional};
@@ -134,11 +135,16 @@ impl Check<'_, '_> {
         });
         let aliases = raw.aliases.iter().filter_map(|at| self.text(at, value::alias)).collect();
         let ca_file = self.path(raw.ca_file.as_ref());
+        let client_certificate = optional(raw.client_certificate.as_ref(), |at| self.client_certificate(&at.value));
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
+        let committer = match &raw.committer {
+            Some(at) => self.author(Some(at)),
+            None => author.clone(),
+        };
         let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
         let messages = raw.messages.as_ref().map(|at| self.messages(&at.value)).unwrap_or_default();
-        let signing = optional(raw.signing.as_ref(), |at| self.signing(&at.value));
+        let signing = optional(raw.signing.as_ref(), |at| self.signing(at));
         let policies = self.policies(raw.policies.as_ref());
         let caps = raw.caps.iter().filter_map(|at| self.cap(at)).collect();
         Some(RepositorySettings {
@@ -150,8 +156,10 @@ impl Check<'_, '_> {
             branch_given: raw.branch.is_some(),
             credentials,
             ca_file,
+            client_certificate: client_certificate?,
             timeout,
             author: author?,
+            committer: committer?,
             messages,
             signing: signing?,
             forge: forge?,
@@ -197,10 +205,29 @@ impl Check<'_, '_> {
         }
     }
 
-    fn signing(&mut self, raw: &raw::Signing) -> Option<SigningSettings> {
-        let key = self.secret(&raw.ssh_key);
-        let former = raw.former_keys.iter().filter_map(|at| self.text(at, value::line)).collect();
-        Some(SigningSettings { key: key?, former })
+    fn client_certificate(&mut self, raw: &raw::ClientCertificate) -> Option<ClientCertificateSource> {
+        let (file, key) = (self.path(Some(&raw.file)), self.secret(&raw.key));
+        Some(ClientCertificateSource { file: file?, key: key? })
+    }
+
+    fn signing(&mut self, at: &At<raw::Signing>) -> Option<SigningSettings> {
+        let raw = &at.value;
+        let (kind, key) = match (&raw.ssh_key, &raw.gpg_key) {
+            (Some(key), None) => (SigningKind::Ssh, key),
+            (None, Some(key)) => (SigningKind::Gpg, key),
+            _ => {
+                self.sink.error(at.mark, "name one key to sign with: `sshKey` or `gpgKey`");
+                return None;
+            }
+        };
+        let key = self.secret(key);
+        let former = raw.former_keys.iter();
+        let former = match kind {
+            SigningKind::Ssh => former.filter_map(|at| self.text(at, value::line)).collect(),
+            // Armour has lines; what is in it is checked where it is read.
+            SigningKind::Gpg => former.map(|at| at.value.clone()).collect(),
+        };
+        Some(SigningSettings { kind, key: key?, former })
     }
 
     fn policies(&mut self, at: Option<&At<raw::Policies>>) -> Option<PolicySource> {
@@ -292,8 +319,12 @@ impl Check<'_, '_> {
             }
         };
         let ca_file = self.path(raw.ca_file.as_ref());
+        let client_certificate = optional(raw.client_certificate.as_ref(), |at| self.client_certificate(&at.value));
         if let (true, Some(at)) = (raw.plain_http, &raw.ca_file) {
             self.sink.error(at.mark, "`caFile` has no effect with `plainHttp: true`");
+        }
+        if let (true, Some(at)) = (raw.plain_http, &raw.client_certificate) {
+            self.sink.error(at.mark, "`clientCertificate` has no effect with `plainHttp: true`");
         }
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let mirrors = raw.mirrors.iter().filter_map(|at| self.text(at, value::mirror)).collect();
@@ -303,6 +334,7 @@ impl Check<'_, '_> {
             mirrors,
             plain_http: raw.plain_http,
             ca_file,
+            client_certificate: client_certificate?,
             login,
             token_realms,
             max_requests,

@@ -67,10 +67,14 @@ pub(super) struct Repository {
     pub(super) credentials: Option<At<Credentials>>,
     /// Certificates (PEM) to trust for this remote, besides the system's.
     pub(super) ca_file: Option<At<String>>,
+    /// A certificate to show to this remote and its forge where they ask for one.
+    pub(super) client_certificate: Option<At<ClientCertificate>>,
     /// Maximum time for one operation on this remote or its forge; default `10m`, and 30 seconds for a forge.
     pub(super) timeout: Option<At<String>>,
-    /// Author and committer of commits; default `Landfall <landfall@localhost>`.
+    /// Author of commits; default `Landfall <landfall@localhost>`.
     pub(super) author: Option<At<Author>>,
+    /// Committer of commits, by whose address the bot knows its own; default: the author.
+    pub(super) committer: Option<At<Author>>,
     /// What commits and pull requests say: `conventional`, or templates; default: the bot's own words.
     pub(super) messages: Option<At<WordOr<MessageStyle, Messages>>>,
     /// What the bot's commits are signed with; default: nothing.
@@ -166,13 +170,30 @@ pub(super) struct Cap {
 
 /// Signatures of commits.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `sshKey`")]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `sshKey` or `gpgKey`")]
 pub(super) struct Signing {
     /// A private Ed25519 key of OpenSSH, without a passphrase.
-    pub(super) ssh_key: At<Secret>,
-    /// Public keys (`ssh-ed25519 AAAA…`) that the bot signed with before, whose signatures still count.
+    pub(super) ssh_key: Option<At<Secret>>,
+    /// A private Ed25519 key of OpenPGP, without a passphrase, as `gpg --armor --export-secret-keys` writes it; instead of `sshKey`.
+    pub(super) gpg_key: Option<At<Secret>>,
+    /// Public keys (`ssh-ed25519 AAAA…`, or as `gpg --armor --export` writes them) that the bot signed with before, whose signatures
+    /// still count.
     #[serde(default)]
     pub(super) former_keys: Vec<At<String>>,
+}
+
+/// A certificate that says who the bot is (mTLS).
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a certificate as `{ file: PATH, key: { file: PATH } }`"
+)]
+pub(super) struct ClientCertificate {
+    /// The certificate with its chain (PEM).
+    pub(super) file: At<String>,
+    /// Its private key (PEM), without a passphrase.
+    pub(super) key: At<Secret>,
 }
 
 /// A registry that needs settings.
@@ -190,6 +211,8 @@ pub(super) struct Registry {
     pub(super) plain_http: bool,
     /// Certificates (PEM) to trust for this host, besides the system's.
     pub(super) ca_file: Option<At<String>>,
+    /// A certificate to show to this host where it asks for one.
+    pub(super) client_certificate: Option<At<ClientCertificate>>,
     /// How to log in; default: anonymously.
     pub(super) credentials: Option<At<Keyed<LoginConfig>>>,
     /// Hosts, besides the registry's own, that may be sent the credentials in exchange for a token.

@@ -64,10 +64,14 @@ pub struct RepositorySettings {
     pub credentials: Option<CredentialSource>,
     /// Certificates to trust for this remote.
     pub ca_file: Option<PathBuf>,
+    /// A certificate to show where a server asks for one.
+    pub client_certificate: Option<ClientCertificateSource>,
     /// Maximum time for one operation on the remote or the forge; `None`: each has its own default.
     pub timeout: Option<Duration>,
     /// Author and committer of commits.
     pub author: Identity,
+    /// The committer of its commits.
+    pub committer: Identity,
     /// What commits and pull requests say.
     pub messages: MessageTemplates,
     /// What commits are signed with; `None`: nothing.
@@ -80,9 +84,29 @@ pub struct RepositorySettings {
     pub caps: Vec<Cap>,
 }
 
+/// A certificate that says who the bot is, and its private key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificateSource {
+    /// The certificate with its chain, in PEM format.
+    pub file: PathBuf,
+    /// The private key, in PEM format.
+    pub key: SecretSource,
+}
+
+/// The kind of key that commits are signed with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SigningKind {
+    /// OpenSSH's.
+    Ssh,
+    /// OpenPGP's.
+    Gpg,
+}
+
 /// What commits are signed with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningSettings {
+    /// The kind of key.
+    pub kind: SigningKind,
     /// The private key.
     pub key: SecretSource,
     /// Public keys that were used before.
@@ -181,6 +205,8 @@ pub struct RegistrySettings {
     pub plain_http: bool,
     /// Certificates to trust for this host.
     pub ca_file: Option<PathBuf>,
+    /// A certificate to show where a server asks for one.
+    pub client_certificate: Option<ClientCertificateSource>,
     /// How to log in; `None`: anonymously.
     pub login: Option<LoginSettings>,
     /// Hosts, besides the registry's own, that may be sent the credentials.

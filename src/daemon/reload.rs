@@ -45,20 +45,27 @@ fn secrets(settings: &Settings) -> impl Iterator<Item = &SecretSource> {
     let forges = settings.repositories.iter().flat_map(|repository| repository.forge.secrets());
     let forges = forges.map(|(_, source)| source);
     let signing = settings.repositories.iter().filter_map(|repository| Some(&repository.signing.as_ref()?.key));
+    let registries = settings.registries.hosts.iter().map(|registry| &registry.client_certificate);
+    let shown = settings.repositories.iter().map(|repository| &repository.client_certificate).chain(registries);
+    let shown = shown.flatten().map(|certificate| &certificate.key);
     let receivers = settings.notify.iter().flat_map(|receiver| receiver.kind.secrets()).map(|(_, source)| source);
     let heartbeat = settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.url.secret());
     let server = settings
         .server
         .iter()
         .flat_map(|server| server.webhooks.iter().filter_map(|source| source.proof.secret()).chain(&server.token));
-    credentials.chain(logins).chain(forges).chain(signing).chain(receivers).chain(heartbeat).chain(server)
+    credentials.chain(logins).chain(forges).chain(signing).chain(shown).chain(receivers).chain(heartbeat).chain(server)
 }
 
 fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
     let repositories = settings.repositories.iter().filter_map(|repository| repository.ca_file.as_ref());
     let receivers = settings.notify.iter().filter_map(|receiver| receiver.ca_file.as_ref());
     let receivers = receivers.chain(settings.heartbeat.iter().filter_map(|heartbeat| heartbeat.ca_file.as_ref()));
+    let shown = settings.repositories.iter().map(|repository| &repository.client_certificate);
+    let shown = shown.chain(settings.registries.hosts.iter().map(|registry| &registry.client_certificate));
+    let shown = shown.flatten().map(|certificate| &certificate.file);
     repositories
+        .chain(shown)
         .chain(settings.registries.hosts.iter().filter_map(|registry| registry.ca_file.as_ref()))
         .chain(receivers)
 }

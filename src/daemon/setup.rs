@@ -4,13 +4,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use secrecy::ExposeSecret as _;
+
 use crate::config::{
-    ClusterSettings, ConfigError, CredentialSource, Environment, PolicySource, Registries, RegistrySettings,
-    RepositorySettings, SecretError, SecretSource, Settings, default_state_dir, load, parse_policy_files,
+    ClientCertificateSource, ClusterSettings, ConfigError, CredentialSource, Environment, PolicySource, Registries,
+    RegistrySettings, RepositorySettings, SecretError, SecretSource, Settings, SigningKind, default_state_dir, load,
+    parse_policy_files,
 };
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, LenderOpening, Opening, PullError};
-use crate::git::{CommitSigner, GitCredentials, GitError, KeyError, KeyFile, Mirror, RemoteSettings, RemoteUrl};
+use crate::git::{
+    ClientCertificate, CommitSigner, GitCredentials, GitError, KeyError, KeyFile, Mirror, RemoteSettings, RemoteUrl,
+};
 use crate::model::NameError;
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
@@ -232,6 +237,7 @@ pub async fn repository(
         url,
         credentials,
         ca_file: settings.ca_file.clone(),
+        client_certificate: git_certificate(settings, environment)?,
         timeout: settings.timeout.unwrap_or(GIT_TIMEOUT),
     };
     let mirror = Mirror::open(&state.join("repositories").join(&name), remote)
@@ -254,7 +260,9 @@ fn lent(
     let secrets = forge_secrets(settings, environment)?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
     let timeout = settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT);
-    let opening = LenderOpening { secrets: &secrets, ca_pem: ca_pem.as_deref(), timeout };
+    let identity_pem = identity(settings.client_certificate.as_ref(), &settings.name, environment)?;
+    let (ca_pem, identity_pem) = (ca_pem.as_deref(), identity_pem.as_deref());
+    let opening = LenderOpening { secrets: &secrets, ca_pem, identity_pem, timeout };
     let lender = settings.forge.lender(&opening);
     let lender =
         lender.map_err(|source| SetupError::Forge { repository: settings.name.clone(), source: Box::new(source) })?;
@@ -300,10 +308,12 @@ fn equipped(
     let name = settings.name.clone();
     let secrets = forge_secrets(settings, environment)?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
+    let identity_pem = identity(settings.client_certificate.as_ref(), &name, environment)?;
     let opening = Opening {
         repository: &name,
         secrets: &secrets,
         ca_pem: ca_pem.as_deref(),
+        identity_pem: identity_pem.as_deref(),
         timeout: settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT),
         mirror: &mirror,
         author: &settings.author,
@@ -348,7 +358,11 @@ fn signer(settings: &RepositorySettings, environment: &Environment) -> Result<Op
     let Some(signing) = &settings.signing else { return Ok(None) };
     let what = format!("signing key of repository {}", settings.name);
     let key = secret(&signing.key, &what, environment)?;
-    CommitSigner::new(&key, &signing.former).map(Some).map_err(|source| SetupError::Signing { what, source })
+    let made = match signing.kind {
+        SigningKind::Ssh => CommitSigner::ssh(&key, &signing.former),
+        SigningKind::Gpg => CommitSigner::pgp(&key, &signing.former),
+    };
+    made.map(Some).map_err(|source| SetupError::Signing { what, source })
 }
 
 fn given_policies(settings: &RepositorySettings) -> Result<Option<Vec<Policy>>, SetupError> {
@@ -384,12 +398,39 @@ fn host(
     host.mirrors.clone_from(&registry.mirrors);
     host.plain_http = registry.plain_http;
     host.ca_pem = registry.ca_file.as_deref().map(file).transpose()?;
+    host.identity_pem = identity(registry.client_certificate.as_ref(), &registry.host, environment)?;
     host.max_requests = Some(registry.max_requests);
     host.token_realms.clone_from(&registry.token_realms);
     host.timeout = registry.timeout;
     let login = registry.login.as_ref();
     host.login = login.map(|login| self::login(login, &registry.host, environment, tools)).transpose()?;
     Ok(host)
+}
+
+/// A certificate and its key, one after the other.
+fn identity(
+    source: Option<&ClientCertificateSource>,
+    of: &str,
+    environment: &Environment,
+) -> Result<Option<Vec<u8>>, SetupError> {
+    let Some(source) = source else { return Ok(None) };
+    let key = secret(&source.key, &format!("key of the client certificate for {of}"), environment)?;
+    let mut pem = file(&source.file)?;
+    pem.push(b'\n');
+    pem.extend_from_slice(key.expose_secret().as_bytes());
+    Ok(Some(pem))
+}
+
+/// The same for Git, which reads both from files.
+fn git_certificate(
+    settings: &RepositorySettings,
+    environment: &Environment,
+) -> Result<Option<ClientCertificate>, SetupError> {
+    let Some(source) = &settings.client_certificate else { return Ok(None) };
+    let what = format!("key of the client certificate for {}", settings.name);
+    let key = KeyFile::holding(&secret(&source.key, &what, environment)?);
+    let key = key.map_err(|source| SetupError::Key { repository: settings.name.clone(), source })?;
+    Ok(Some(ClientCertificate { certificate: source.file.clone(), key }))
 }
 
 /// The login of a registry; of all that have none of their own where `host` is empty.

@@ -67,6 +67,7 @@ impl DemoWorld {
             url: RemoteUrl::parse(&bare.to_string_lossy())?,
             credentials: GitCredentials::None,
             ca_file: None,
+            client_certificate: None,
             timeout: std::time::Duration::from_secs(30),
         };
         let person = Mirror::open(&folder.join("ada"), remote).await?;

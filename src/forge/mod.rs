@@ -380,6 +380,8 @@ pub struct Opening<'a> {
     pub secrets: &'a ReadSecrets,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
+    /// A certificate with its private key (PEM), to show where a server asks for one.
+    pub identity_pem: Option<&'a [u8]>,
     /// Time limit for one request.
     pub timeout: Duration,
     /// The repository's mirror.
@@ -395,13 +397,16 @@ pub struct LenderOpening<'a> {
     pub secrets: &'a ReadSecrets,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
+    /// A certificate with its private key (PEM), to show where a server asks for one.
+    pub identity_pem: Option<&'a [u8]>,
     /// Time limit for one request.
     pub timeout: Duration,
 }
 
 impl<'a> Opening<'a> {
     fn of_lender(&self) -> LenderOpening<'a> {
-        LenderOpening { secrets: self.secrets, ca_pem: self.ca_pem, timeout: self.timeout }
+        let Self { secrets, ca_pem, identity_pem, timeout, .. } = *self;
+        LenderOpening { secrets, ca_pem, identity_pem, timeout }
     }
 }
 
@@ -415,7 +420,8 @@ impl Opening<'_> {
 
     /// Where a repository on a forge with a REST API is.
     fn place(&self, api_url: String, repository: String, login: hosted::Login) -> hosted::Place {
-        hosted::Place { api_url, repository, login, ca_pem: self.ca_pem.map(<[u8]>::to_vec), timeout: self.timeout }
+        let (ca_pem, identity_pem) = (self.ca_pem.map(<[u8]>::to_vec), self.identity_pem.map(<[u8]>::to_vec));
+        hosted::Place { api_url, repository, login, ca_pem, identity_pem, timeout: self.timeout }
     }
 }
 

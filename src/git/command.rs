@@ -315,6 +315,9 @@ fn admit(command: &mut Command, remote: &RemoteSettings) {
     if let Some(ca_file) = &remote.ca_file {
         command.env("GIT_SSL_CAINFO", ca_file);
     }
+    if let Some(shown) = &remote.client_certificate {
+        command.env("GIT_SSL_CERT", &shown.certificate).env("GIT_SSL_KEY", &shown.key.path);
+    }
     if remote.url.transport() == Transport::Ssh {
         command.env("GIT_SSH_COMMAND", ssh_command(&remote.credentials)).env("GIT_SSH_VARIANT", "ssh");
     }

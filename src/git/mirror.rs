@@ -533,6 +533,7 @@ mod tests {
             url: super::super::RemoteUrl::parse(&format!("http://{}/x.git", listener.local_addr().unwrap())).unwrap(),
             credentials: super::super::GitCredentials::None,
             ca_file: None,
+            client_certificate: None,
             timeout: Duration::from_secs(600),
         };
         let mirror = Mirror::open(folder.path(), remote).await.unwrap();

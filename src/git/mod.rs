@@ -51,7 +51,7 @@ pub use mirror::Mirror;
 pub use push::{Force, RefResult, RefUpdate, RefusalKind};
 pub use retry::ATTEMPTS;
 pub(crate) use retry::{Attempt, retry_on_lost_race};
-pub use settings::{GitCredentials, KeyFile, LendsToken, NoToken, RemoteSettings};
+pub use settings::{ClientCertificate, GitCredentials, KeyFile, LendsToken, NoToken, RemoteSettings};
 pub use signature::{CommitSigner, KeyError};
 pub use tree::{Blob, BlobId, MAX_BLOB, TreeBudget, TreeChange, TreeEntry, TreePath, WatchedFiles};
 pub use url::{RemoteUrl, Transport};

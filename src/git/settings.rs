@@ -143,6 +143,15 @@ impl<P: Into<PathBuf>> From<P> for KeyFile {
     }
 }
 
+/// A certificate to show to a server, and its private key, both in PEM format.
+#[derive(Debug, Clone)]
+pub struct ClientCertificate {
+    /// The file with the certificate and its chain, read anew by each command.
+    pub certificate: PathBuf,
+    /// The key.
+    pub key: KeyFile,
+}
+
 /// A remote and how to reach it.
 #[derive(Debug, Clone)]
 pub struct RemoteSettings {
@@ -152,6 +161,8 @@ pub struct RemoteSettings {
     pub credentials: GitCredentials,
     /// Certificate authorities to trust instead of the system's, for https.
     pub ca_file: Option<PathBuf>,
+    /// The certificate to show where the server asks for one, for https.
+    pub client_certificate: Option<ClientCertificate>,
     /// The time limit of one fetch, push or listing. A first fetch loads the whole history.
     pub timeout: Duration,
 }

@@ -17,6 +17,7 @@ pub mod address;
 pub mod jwt;
 pub mod link;
 mod proxy;
+pub mod quota;
 pub mod retry;
 mod room;
 mod secrets;
@@ -76,6 +77,8 @@ impl Reach {
 pub struct ClientSettings<'a> {
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
+    /// A certificate with its chain and its private key (PEM), to show where a server asks for one.
+    pub identity_pem: Option<&'a [u8]>,
     /// Maximum time for one request, including its whole answer.
     pub timeout: Duration,
     /// Maximum time to connect; at most ten seconds.
@@ -92,6 +95,9 @@ pub enum ClientError {
     /// The certificate file is invalid.
     #[error("the CA file holds no certificate in PEM format; next: look at caFile")]
     Certificates,
+    /// The certificate to show, or its key, is invalid.
+    #[error("no client certificate with its private key in PEM format; next: look at clientCertificate")]
+    Identity,
     /// Anything else.
     #[error("no HTTP client: {0}")]
     Other(String),
@@ -125,6 +131,9 @@ pub fn client(settings: ClientSettings<'_>) -> Result<Client, ClientError> {
             return Err(ClientError::Certificates);
         }
         builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(pem) = settings.identity_pem {
+        builder = builder.identity(reqwest::Identity::from_pem(pem).map_err(|_| ClientError::Identity)?);
     }
     builder.build().map_err(|error| ClientError::Other(chain(&error.without_url())))
 }

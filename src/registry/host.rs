@@ -5,17 +5,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::http::HeaderMap;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use url::Url;
 
 use super::accepted::Accepted;
+use super::budget::{Budget, Counted};
 use super::error::Cause;
 use super::login::{RegistryLogin, SecretHash};
 use super::settings::{DEFAULT_REQUESTS, HostSettings, Limits};
 use super::token::Tokens;
-use crate::http::{self, ClientError, ClientSettings, Reach, address};
-use crate::model::DOCKER_HUB;
+use crate::http::{self, ClientError, ClientSettings, Reach, address, quota};
+use crate::model::{DOCKER_HUB, Quota};
 
 /// Docker Hub's registry host; `docker.io` itself is a web site.
 const DOCKER_HUB_SERVER: &str = "registry-1.docker.io";
@@ -73,6 +75,7 @@ pub(super) struct Host {
     /// The host has required `Bearer`, so that a cached token may be sent at once.
     asked_bearer: AtomicBool,
     accepted: Mutex<Accepted>,
+    budget: Mutex<Budget>,
     health: Mutex<Health>,
 }
 
@@ -116,6 +119,7 @@ impl Host {
             asked_basic: AtomicBool::new(false),
             asked_bearer: AtomicBool::new(false),
             accepted: Mutex::default(),
+            budget: Mutex::default(),
             health: Mutex::default(),
         })
     }
@@ -193,6 +197,31 @@ impl Host {
         Ok(wait)
     }
 
+    /// How long a request has to wait so that those that the host still accepts last.
+    ///
+    /// # Errors
+    /// If that is longer than `patience`.
+    pub(super) fn turn(&self, kind: Counted, patience: Duration) -> Result<Duration, Failure> {
+        self.budget().turn(kind, patience, Instant::now()).map_err(|wait| {
+            let detail = "it accepts few more requests for now, and they are spread over the time until there are more";
+            self.hinted(Cause::Spread { detail: detail.to_owned(), wait })
+        })
+    }
+
+    /// Takes in what an answer says of how many requests are left.
+    pub(super) fn heard(&self, kind: Counted, headers: &HeaderMap) {
+        self.budget().heard(kind, quota::read(headers), Instant::now());
+    }
+
+    /// The least that is left, as the host said last.
+    pub(super) fn left(&self) -> Option<Quota> {
+        self.budget().left(Instant::now())
+    }
+
+    fn budget(&self) -> MutexGuard<'_, Budget> {
+        self.budget.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Leaves the host alone for a while.
     pub(super) fn rest(&self, pause: Duration) {
         let until = Instant::now() + pause;
@@ -201,7 +230,12 @@ impl Host {
     }
 
     pub(super) fn rate_limited(&self, detail: &str, retry_after: Option<Duration>) -> Failure {
-        let failure = Failure::from(Cause::RateLimited { detail: detail.to_owned(), retry_after });
+        self.hinted(Cause::RateLimited { detail: detail.to_owned(), retry_after })
+    }
+
+    /// Too many requests, and what raises the limit.
+    fn hinted(&self, cause: Cause) -> Failure {
+        let failure = Failure::from(cause);
         if self.login.is_none() {
             return failure.hint(format!(
                 "credentials for {} usually raise the limit (`registries` in the configuration)",
@@ -232,6 +266,8 @@ impl Host {
                 health.not_before = Some(health.not_before.map_or(until, |old| old.max(until)));
                 health.given_up = true;
             }
+            // It says nothing of the host's health.
+            Some(Failure { cause: Cause::Spread { .. }, .. }) => {}
             other => {
                 health.failed = 0;
                 health.sick = None;
@@ -268,22 +304,24 @@ impl Clients {
     /// Answers are decompressed while they are read, so that limits apply to the decompressed size.
     pub(super) fn new(
         limits: &Limits,
-        ca_pem: Option<&[u8]>,
+        (ca_pem, identity_pem): (Option<&[u8]>, Option<&[u8]>),
         named: Named,
         loopback: bool,
     ) -> Result<Self, ClientError> {
-        let client = |reach| {
+        let client = |reach, identity_pem| {
             http::client(ClientSettings {
                 ca_pem,
+                identity_pem,
                 timeout: limits.request_timeout,
                 connect_timeout: Some(limits.connect_timeout),
                 reach,
                 direct: loopback,
             })
         };
-        let strangers = client(Reach::Public)?;
+        // Whom the registry names is not shown who we are.
+        let strangers = client(Reach::Public, None)?;
         let (own, reach) = match named {
-            Named::ByConfiguration => (client(Reach::Private)?, Reach::Private),
+            Named::ByConfiguration => (client(Reach::Private, identity_pem)?, Reach::Private),
             Named::ByImage => (strangers.clone(), Reach::Public),
         };
         Ok(Self { own, reach, strangers })

@@ -28,10 +28,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::model::{Digest, ImageName, Manifest, Tag};
+use crate::model::{Digest, ImageName, Manifest, Quota, Tag};
 
 mod accepted;
 mod authorization;
+mod budget;
 mod challenge;
 mod error;
 mod exchange;
@@ -160,6 +161,13 @@ impl RegistryClient {
         self.requests.load(Ordering::Relaxed)
     }
 
+    /// What this host said last about how many requests it still accepts.
+    #[must_use]
+    pub fn quota(&self, image: &ImageName) -> Option<Quota> {
+        let image = self.origin(image);
+        self.lock().get(image.registry())?.left()
+    }
+
     /// Where to look up an image: in the registry that is mirrored, by the longest known mirror path.
     #[must_use]
     pub fn origin<'a>(&self, image: &'a ImageName) -> Cow<'a, ImageName> {
@@ -202,21 +210,22 @@ impl RegistryClient {
         let bad = |reason| RegistryError::Settings { host: settings.host.clone(), reason };
         let loopback = host::is_loopback(&settings.host);
         let limits = self.limits.within(settings.timeout);
+        let tls = (settings.ca_pem.as_deref(), settings.identity_pem.as_deref());
         let made =
-            |limits: &Limits, pem| Clients::new(limits, pem, named, loopback).map_err(|error| bad(error.to_string()));
-        let clients = match (settings.ca_pem.as_deref(), settings.timeout) {
-            (None, None) => {
+            |limits: &Limits, tls| Clients::new(limits, tls, named, loopback).map_err(|error| bad(error.to_string()));
+        let clients = match (tls, settings.timeout) {
+            ((None, None), None) => {
                 let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
                 match shared.iter().find(|(key, _)| *key == (named, loopback)) {
                     Some((_, clients)) => clients.clone(),
                     None => {
-                        let clients = made(&self.limits, None)?;
+                        let clients = made(&self.limits, tls)?;
                         shared.push(((named, loopback), clients.clone()));
                         clients
                     }
                 }
             }
-            (pem, _) => made(&limits, pem)?,
+            (tls, _) => made(&limits, tls)?,
         };
         Host::new(settings, limits, clients).map_err(bad)
     }

@@ -20,6 +20,8 @@ pub struct HostSettings {
     pub plain_http: bool,
     /// Certificates (PEM) trusted for this host besides the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// A certificate with its private key (PEM), to show where this host asks for one.
+    pub identity_pem: Option<Vec<u8>>,
     /// How to log in; `None`: anonymously.
     pub login: Option<RegistryLogin>,
     /// How many operations may run at the same time; default 8.
@@ -39,6 +41,7 @@ impl HostSettings {
             mirrors: Vec::new(),
             plain_http: false,
             ca_pem: None,
+            identity_pem: None,
             login: None,
             max_requests: None,
             token_realms: Vec::new(),

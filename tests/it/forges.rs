@@ -151,6 +151,7 @@ async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
         url: RemoteUrl::parse(&settings.url).unwrap(),
         credentials: GitCredentials::None,
         ca_file: None,
+        client_certificate: None,
         timeout: Duration::from_secs(5),
     };
     let mirror = Mirror::open(&folder.join("mirror"), remote).await.unwrap();
@@ -158,6 +159,7 @@ async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
         repository: "deploys",
         secrets: &secrets,
         ca_pem: None,
+        identity_pem: None,
         timeout: Duration::from_secs(20),
         mirror: &mirror,
         author: &settings.author,

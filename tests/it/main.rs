@@ -34,3 +34,4 @@ mod store;
 mod story;
 mod support;
 mod tags;
+mod tls;

@@ -155,8 +155,8 @@ impl<R: Remote, P> Executor<R, P> {
 
     /// The bot is the committer; a change that a person requested has that person as author.
     fn stamp(&self, by: Option<&str>, time: Timestamp) -> Stamp {
-        let committer = self.settings.author.clone();
-        let name = by.map_or_else(|| committer.name.clone(), str::to_owned);
-        Stamp { author: Identity { name, email: committer.email.clone() }, committer, time }
+        let Identity { name, email } = self.settings.author.clone();
+        let name = by.map_or(name, str::to_owned);
+        Stamp { author: Identity { name, email }, committer: self.settings.committer.clone(), time }
     }
 }

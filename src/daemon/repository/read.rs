@@ -283,7 +283,7 @@ pub(in crate::daemon) fn heads(
     mirror: &Mirror,
     (history, known): (&mut History, &mut KnownHeads),
     refs: &Refs,
-    (base, former, bot): (&CommitId, &[CommitId], &Identity),
+    (base, former, bot): (&CommitId, &[CommitId], [&Identity; 2]),
 ) -> Result<BTreeMap<String, Head>, GitError> {
     let mut before = std::mem::take(&mut known.heads);
     if known.base.as_ref() != Some(base) {
@@ -319,7 +319,7 @@ fn found(
     (mirror, history): (&Mirror, &mut History),
     tip: &CommitId,
     (base, former): (&CommitId, &[CommitId]),
-    bot: &Identity,
+    bot: [&Identity; 2],
 ) -> Result<Head, GitError> {
     if history.contains(mirror, base, tip)? == Ancestry::Contains {
         return Ok(Head::merged(tip));
@@ -350,7 +350,7 @@ fn head(
     (mirror, history): (&Mirror, &mut History),
     tip: &CommitId,
     (base, former): (&CommitId, &[CommitId]),
-    bot: &Identity,
+    bot: [&Identity; 2],
 ) -> Result<Head, GitError> {
     let mut head = Head::merged(tip);
     let Some(top) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
@@ -363,7 +363,7 @@ fn head(
     head.updates.dedup();
     // Whoever amends or rebases the bot's commit leaves the bot as its author, but not as its committer.
     let people = [&commit.author, &commit.committer];
-    let other = people.into_iter().find(|person| person.email != bot.email);
+    let other = people.into_iter().zip(bot).find(|(person, bot)| person.email != bot.email).map(|(person, _)| person);
     if other.is_some() || head.updates.is_empty() {
         let person = other.unwrap_or(&commit.author);
         head.foreign = Some(format!("{} <{}>", person.name, person.email));

@@ -176,7 +176,7 @@ impl Reader {
         let known = self.branches.get(name).filter(|_| from.is_some());
         let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
         let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
-        let rules = RecordRules { branch: name, bot: &settings.author, decisions };
+        let rules = RecordRules { branch: name, bot: &settings.committer, decisions };
         let ledger = match (known, &from) {
             (Some(old), Some(from)) => {
                 let mut ledger = old.ledger.clone();
@@ -324,7 +324,7 @@ impl Reader {
     ) -> Result<Option<BranchReading<'r>>, GitError> {
         let Some(branch) = self.branches.get(name) else { return Ok(None) };
         let policies = self.policy_set(name);
-        let bot = &self.settings.author;
+        let bot = [&self.settings.author, &self.settings.committer];
         let (history, known) = &mut *branch.history();
         let heads = read::heads(&self.mirror, (history, known), &self.refs, (&branch.tip, &branch.former, bot))?;
         let mut found = branch.index.pins(&|path| policies.names_file(path));
@@ -369,6 +369,7 @@ impl BranchReading<'_> {
             request: None,
             gathered: None,
             failed: None,
+            tags: Some(&self.reader.first_seen.tags),
             filter_time: None,
             now,
         }
@@ -384,6 +385,7 @@ impl BranchReading<'_> {
             up_to_date: 0,
             unmanaged: 0,
             problems: Vec::new(),
+            sightings: BTreeSet::new(),
         }
     }
 

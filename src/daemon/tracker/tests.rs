@@ -57,8 +57,13 @@ fn at(seconds: i64) -> Timestamp {
 /// A repository after a cycle. Its mirror is empty, so that nothing is known of its history.
 async fn view(folder: &std::path::Path) -> View {
     let url = RemoteUrl::parse(REMOTE).unwrap();
-    let remote =
-        RemoteSettings { url, credentials: GitCredentials::None, ca_file: None, timeout: Duration::from_secs(5) };
+    let remote = RemoteSettings {
+        url,
+        credentials: GitCredentials::None,
+        ca_file: None,
+        client_certificate: None,
+        timeout: Duration::from_secs(5),
+    };
     let branch = branch("main", &APPS);
     let mut outcome = CycleOutcome::new("deploys");
     outcome.revision = Some(branch.tip.clone());

@@ -125,6 +125,7 @@ impl App {
         let (origin, prefix) = split_address(api_url, &super::DIALECT)?;
         let client = http::client(ClientSettings {
             ca_pem: opening.ca_pem,
+            identity_pem: opening.identity_pem,
             timeout: opening.timeout,
             ..ClientSettings::default()
         });

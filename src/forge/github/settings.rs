@@ -38,6 +38,6 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 impl From<GitHubSettings> for Place {
     fn from(GitHubSettings { api_url, owner, repository, token, ca_pem, timeout }: GitHubSettings) -> Self {
         let login = Login::Token(token);
-        Self { api_url, repository: format!("{owner}/{repository}"), login, ca_pem, timeout }
+        Self { api_url, repository: format!("{owner}/{repository}"), login, ca_pem, identity_pem: None, timeout }
     }
 }

@@ -77,6 +77,7 @@ impl ApiClient {
         };
         let client = http::client(ClientSettings {
             ca_pem: place.ca_pem.as_deref(),
+            identity_pem: place.identity_pem.as_deref(),
             timeout: place.timeout,
             ..ClientSettings::default()
         })

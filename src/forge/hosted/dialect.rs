@@ -67,6 +67,8 @@ pub(in crate::forge) struct Place {
     pub(in crate::forge) login: Login,
     /// Certificates to trust besides the system's, in PEM format.
     pub(in crate::forge) ca_pem: Option<Vec<u8>>,
+    /// A certificate with its private key to show where a server asks for one, in PEM format.
+    pub(in crate::forge) identity_pem: Option<Vec<u8>>,
     /// The time limit of one request.
     pub(in crate::forge) timeout: Duration,
 }

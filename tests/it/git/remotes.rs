@@ -371,7 +371,13 @@ async fn settings_that_cannot_work_are_refused_at_once() {
             GitCredentials::SshKey { key: "/k\" -o ProxyCommand=x".into(), known_hosts: None },
         ),
     ] {
-        let settings = RemoteSettings { url, credentials, ca_file: None, timeout: Duration::from_secs(1) };
+        let settings = RemoteSettings {
+            url,
+            credentials,
+            ca_file: None,
+            client_certificate: None,
+            timeout: Duration::from_secs(1),
+        };
         let error = Mirror::open(&folder.path("m"), settings).await.unwrap_err();
         assert!(matches!(error, GitError::Refused { .. }), "{error}");
         assert!(!error.to_string().contains("evil"), "{error}");

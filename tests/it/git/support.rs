@@ -73,6 +73,7 @@ pub(crate) fn settings(url: &str) -> RemoteSettings {
         url: RemoteUrl::parse(url).unwrap(),
         credentials: GitCredentials::None,
         ca_file: None,
+        client_certificate: None,
         timeout: Duration::from_secs(60),
     }
 }

@@ -74,3 +74,55 @@ fn a_key_that_cannot_sign_is_told_before_anything_is_written() {
     world.landfall(&["apply"]).ends(2).says("signing key of repository deploys").says("passphrase");
     assert_eq!(world.tip("main"), before);
 }
+
+/// Whether Git takes a commit for signed by an OpenPGP key that this keyring has; `None` without GnuPG.
+fn pgp_verifies(world: &World, public: &str, commit: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let (home, key) = (world.path("gnupg"), world.path("public.asc"));
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(&key, public).unwrap();
+    let gpg = format!("gpg --homedir {} --batch --no-autostart --trust-model always", home.display());
+    let program = world.path("gpg");
+    std::fs::write(&program, format!("#!/bin/sh\nexec {gpg} \"$@\"\n")).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "the tests' own processes")]
+    let imported = std::process::Command::new(&program).arg("--quiet").arg("--import").arg(&key).status().unwrap();
+    assert!(imported.success());
+    let with = format!("gpg.program={}", program.display());
+    let shown = try_git(&world.bare(), &["-c", &with, "verify-commit", commit]);
+    let text = String::from_utf8_lossy(&shown.stderr);
+    shown.status.success() && text.contains("Good signature from")
+}
+
+#[test]
+fn openpgp_signatures_are_good_to_git_and_gnupg() {
+    if !Path::new("/usr/bin/gpg").exists() {
+        return skip("gpg is not installed: OpenPGP signatures are not held against it");
+    }
+    for (private, public) in [
+        (
+            include_str!("../../../src/git/signature/pgp-key.asc"),
+            include_str!("../../../src/git/signature/pgp-key.pub.asc"),
+        ),
+        (
+            include_str!("../../../src/git/signature/pgp-subkey.asc"),
+            include_str!("../../../src/git/signature/pgp-subkey.pub.asc"),
+        ),
+    ] {
+        let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+        world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+        std::fs::write(world.path("key"), private).unwrap();
+        let committer = "committer: { name: Bumps, email: bumps@example.com }";
+        world.configure("    url:", &format!("    signing: {{ gpgKey: {{ file: key }} }}\n    {committer}\n    url:"));
+        let unsigned = world.tip("main");
+        assert_eq!(world.apply()["actions"][0]["result"]["verified"], true);
+        assert!(pgp_verifies(&world, public, "main") && !pgp_verifies(&world, public, &unsigned));
+        assert_eq!(world.git(&["log", "-1", "--format=%an %cn", "main"]), "Landfall Bumps");
+        // The bot knows its own work again, by its committer and its signature.
+        assert_eq!(world.apply()["actions"], json!([]));
+        world.landfall(&["rollback", "web", "--environment", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
+        assert!(pgp_verifies(&world, public, "main"));
+        assert_eq!(world.apply()["holds"][0]["gate"], "hold");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod played;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -45,8 +46,10 @@ pub(in crate::daemon) fn settings(name: &str) -> RepositorySettings {
         branches: std::collections::BTreeSet::new(),
         credentials: None,
         ca_file: None,
+        client_certificate: None,
         timeout: None,
         author: Identity { name: "Landfall".to_owned(), email: "landfall@example.com".to_owned() },
+        committer: Identity { name: "Landfall".to_owned(), email: "landfall@example.com".to_owned() },
         forge: Default::default(),
         policies: PolicySource::InRepository { path: RepoPath::parse(".landfall").unwrap() },
         caps: Vec::new(),
@@ -104,7 +107,16 @@ pub(in crate::daemon) fn action(kind: ActionKind, environment: &str) -> Action {
 fn plan(remote: &Played, actions: Vec<Action>) -> Plan {
     let revision = remote.at(MAIN).unwrap();
     let (holds, problems) = (Vec::new(), Vec::new());
-    Plan { branch: branch("main"), revision, actions, holds, up_to_date: 0, unmanaged: 0, problems }
+    Plan {
+        branch: branch("main"),
+        revision,
+        actions,
+        holds,
+        up_to_date: 0,
+        unmanaged: 0,
+        problems,
+        sightings: BTreeSet::new(),
+    }
 }
 
 fn commits(remote: &Played, environments: &[&str]) -> Plan {
