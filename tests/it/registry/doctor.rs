@@ -105,7 +105,9 @@ fn folder(host: &str, credentials: &str) -> tempfile::TempDir {
         "apiVersion: v1\nkind: Pod\nmetadata: {{ name: web }}\nspec:\n  containers:\n    - {{ name: web, image: {host}/acme/web:1.0.0 }}\n"
     );
     let file = |path: &str| RepoPath::parse(path).unwrap();
-    let files = [(file("web/pod.yaml"), pod.into_bytes())];
+    let policies = "policies:\n  - { name: all, paths: [\"{app}/**\"], write: commit }\n";
+    let files =
+        [(file(".landfall/policies.yaml"), policies.as_bytes().to_vec()), (file("web/pod.yaml"), pod.into_bytes())];
     create_bare(&folder.path().join("deploys.git"), &BranchName::parse("main").unwrap(), &files, &stamp()).unwrap();
     folder
 }
