@@ -35,7 +35,12 @@ fn password(request: &Request) -> Reply {
 }
 
 fn token(request: &Request) -> Reply {
-    registry(request, "Bearer right")
+    match registry(request, "Bearer right") {
+        Reply::Http { status: 401, .. } => {
+            Reply::new(401).header("www-authenticate", "Bearer realm=\"http://x/token\"")
+        }
+        reply => reply,
+    }
 }
 
 /// Every login. `OWN` in an environment stands for the server's address, `HOST` for its host.
