@@ -13,6 +13,7 @@ mod dark;
 mod fleet;
 mod hooks;
 mod landing;
+mod large;
 mod measure;
 mod monorepo;
 mod registries;
@@ -51,6 +52,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("flood", || Box::pin(hooks::flood())),
     ("cluster", || Box::pin(clusters::clusters())),
     ("landing", || Box::pin(landing::landing())),
+    ("large", || Box::pin(large::large())),
     ("monorepo", || Box::pin(monorepo::monorepo())),
 ];
 

@@ -52,6 +52,12 @@ const INHERITED: &[&str] = &[
     "SSH_AUTH_SOCK",
 ];
 
+/// How Git names the remote of a mirror, so that it knows whom to ask for what a fetch left out.
+const REMOTE: &str = "landfall";
+/// What a fetch leaves out, and a read fetches (`git help rev-list`, `--filter`): of a long history what takes room is large
+/// files, and what is asked of the past is about small ones. A server that knows no filters sends everything.
+const LEFT_OUT: &str = "blob:limit=64k";
+
 /// `git` with the part of the environment that it may see.
 #[derive(Debug, Clone)]
 pub struct Program {
@@ -121,6 +127,7 @@ pub(super) struct CommandOutput {
 pub(super) struct GitCommand {
     command: Command,
     secrets: Vec<String>,
+    input: Option<Vec<u8>>,
     /// Maximum memory that the process may allocate.
     memory: u64,
 }
@@ -133,8 +140,9 @@ impl GitCommand {
         S: AsRef<OsStr>,
     {
         let mut command = fenced(program, git_dir, None);
-        command.args(arguments);
-        Self { command, secrets: Vec::new(), memory: MEMORY_ALONE }
+        // What was left out of a fetch is no damage.
+        command.args(["-c", &format!("remote.{REMOTE}.promisor=true")]).args(arguments);
+        Self { command, secrets: Vec::new(), input: None, memory: MEMORY_ALONE }
     }
 
     /// A command that contacts a remote: `git [sandbox options] name options --end-of-options address names`.
@@ -152,11 +160,24 @@ impl GitCommand {
         admit(&mut command, remote);
         let patience = remote.timeout.as_secs().clamp(1, 60);
         command.args(["-c", "http.lowSpeedLimit=1", "-c", &format!("http.lowSpeedTime={patience}")]);
-        command.arg(name).args(options).arg("--end-of-options").arg(remote.url.as_str()).args(names);
+        let address = remote.url.as_str();
+        let partial = transport.filters() && name != "ls-remote";
+        if partial {
+            for (key, value) in [("url", address), ("promisor", "true"), ("partialclonefilter", LEFT_OUT)] {
+                command.args(["-c", &format!("remote.{REMOTE}.{key}={value}")]);
+            }
+        }
+        let from = if partial && name == "fetch" { REMOTE } else { address };
+        command.arg(name).args(options).arg("--end-of-options").arg(from).args(names);
         let mut secrets = remote.credentials.secrets();
         secrets.extend(proxy_secrets(&runner.program));
         let memory = if name == "fetch" { MEMORY } else { MEMORY_LISTING };
-        Self { command, secrets, memory }
+        Self { command, secrets, input: None, memory }
+    }
+
+    /// Gives it something to read, and has it ask for no more than that.
+    pub(super) fn reading(&mut self, input: Vec<u8>) {
+        self.input = Some(input);
     }
 
     /// Gives it a token that was lent for this one time.
@@ -180,7 +201,7 @@ impl GitCommand {
     /// Runs it until it ends or `limit` has passed.
     pub(super) async fn run(mut self, limit: Duration) -> Result<CommandOutput, RunError> {
         let bounds = Bounds { time: limit, output: MAX_STDOUT, memory: Some(self.memory) };
-        let done = process::run(&mut self.command, None, bounds).await?;
+        let done = process::run(&mut self.command, self.input.as_deref(), bounds).await?;
         Ok(CommandOutput {
             success: done.success,
             stdout: done.stdout,

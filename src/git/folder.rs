@@ -166,6 +166,12 @@ impl MirrorFolder {
         Ok(())
     }
 
+    /// Whether a fetch has left out large files.
+    pub(super) fn is_partial(&self) -> bool {
+        let entries = fs::read_dir(self.git_dir().join("objects/pack")).into_iter().flatten().flatten();
+        entries.into_iter().any(|entry| entry.file_name().to_string_lossy().ends_with(".promisor"))
+    }
+
     /// Whether there are too many packs or, by the sample that Git itself takes, too many loose objects.
     pub(super) fn needs_upkeep(&self) -> bool {
         let count = |dir: &str, wanted: &str| {

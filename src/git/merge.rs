@@ -6,7 +6,7 @@ use crate::model::CommitId;
 
 use super::error::GitError;
 use super::mirror::Mirror;
-use super::tree;
+use super::tree::{self, TreeEntry};
 use super::write::Stamp;
 
 /// The outcome of a merge.
@@ -34,6 +34,14 @@ impl Mirror {
     ) -> Result<MergeOutcome, GitError> {
         if self.is_ancestor(head, base_tip)? {
             return Ok(MergeOutcome::AlreadyMerged);
+        }
+        // Files that both sides changed are merged line by line, whatever their size.
+        for (from, to) in [(base_tip, head), (head, base_tip)] {
+            let changed = self.changes(Some(from), to)?;
+            self.complete(changed.iter().filter_map(|change| match change.now {
+                Some(TreeEntry::File { id, .. }) => Some(id.0),
+                _ => None,
+            }))?;
         }
         let repo = self.repo()?;
         let (ours, theirs) = (self.commit_of(&repo, base_tip)?, self.commit_of(&repo, head)?);

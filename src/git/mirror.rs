@@ -298,6 +298,34 @@ impl Mirror {
         Err(self.failed(&done.stderr))
     }
 
+    /// Fetches those of these objects that an earlier fetch left out because they are large, in one conversation. It waits for
+    /// the remote: call it where blocking is allowed.
+    ///
+    /// # Errors
+    /// If the remote does not answer.
+    pub(super) fn complete(&self, ids: impl IntoIterator<Item = gix::ObjectId>) -> Result<(), GitError> {
+        if !self.inner.remote.url.transport().filters() {
+            return Ok(());
+        }
+        let repo = self.repo()?;
+        let mut missing: Vec<String> =
+            ids.into_iter().filter(|id| !repo.has_object(*id)).map(|id| id.to_string()).collect();
+        if missing.is_empty() || !self.inner.folder.is_partial() {
+            return Ok(());
+        }
+        missing.sort_unstable();
+        missing.dedup();
+        tracing::debug!(remote = self.remote(), files = missing.len(), "large files are fetched to be read");
+        let options =
+            ["--no-tags", "--no-write-fetch-head", "--no-auto-maintenance", "--no-recurse-submodules", "--quiet"];
+        let options: Vec<String> = options.into_iter().chain(["--stdin"]).map(str::to_owned).collect();
+        let mut command = self.invoke("fetch", &options, &[]);
+        command.invocation.reading(missing.join("\n").into_bytes());
+        let done = apart(command.ended()).unwrap_or_else(|message| Err(GitError::Program { message }))?;
+        self.forget_open();
+        if done.success { Ok(()) } else { Err(self.failed(&done.stderr)) }
+    }
+
     /// The error of a large fetch whose turn did not come.
     fn no_turn(&self) -> GitError {
         let seconds = LARGE_FETCH_WAIT.as_secs();
@@ -463,6 +491,16 @@ impl RemoteCommand<'_> {
         crate::meter::git(remote.url.as_str(), &name, ended.as_ref().is_ok_and(|output| output.success));
         ended.map_err(|error| failed_to_run(remote, limit, error))
     }
+}
+
+/// Runs work that waits to its end, on a thread of its own: this one may belong to a runtime, which must not wait in it.
+fn apart<T: Send>(work: impl Future<Output = T> + Send) -> Result<T, String> {
+    let run = || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map(|runtime| runtime.block_on(work)).map_err(|error| error.to_string())
+    };
+    let ended = std::thread::scope(|scope| scope.spawn(run).join());
+    ended.unwrap_or_else(|_| Err("a fetch of files broke off".to_owned()))
 }
 
 fn not_lent(remote: &RemoteSettings, error: NoToken) -> GitError {

@@ -63,6 +63,7 @@ impl Mirror {
     /// # Errors
     /// If one cannot be read.
     pub fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
+        self.complete(ids.iter().map(|id| id.0))?;
         if ids.len() < PARALLEL_FROM {
             return self.read_some(ids);
         }
@@ -101,6 +102,7 @@ impl Mirror {
     /// # Errors
     /// If one is missing.
     pub fn blob_sizes(&self, ids: &[BlobId]) -> Result<Vec<u64>, GitError> {
+        self.complete(ids.iter().map(|id| id.0))?;
         let repo = self.repo()?;
         let size =
             |id: &BlobId| repo.find_header(id.0).map(|header| header.size()).map_err(|error| self.damage(&error));
@@ -132,6 +134,7 @@ impl Mirror {
     /// If the commit is unknown, an object cannot be read, or the file is larger than [`MAX_BLOB`].
     pub fn read(&self, commit: &CommitId, path: &RepoPath) -> Result<Option<Vec<u8>>, GitError> {
         let Some(TreeEntry::File { id, .. }) = self.entry(commit, path)? else { return Ok(None) };
+        self.complete([id.0])?;
         match self.read_one(&self.repo()?, id)? {
             Blob::Body(body) => Ok(Some(body)),
             Blob::TooLarge(size) => {

@@ -22,6 +22,11 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// Whether a fetch may leave out large files: on this machine there is nothing to save.
+    pub(super) fn filters(self) -> bool {
+        self != Self::File
+    }
+
     /// Its name in Git's `protocol.<name>.allow` and `GIT_ALLOW_PROTOCOL`.
     pub(super) fn git_name(self) -> &'static str {
         match self {

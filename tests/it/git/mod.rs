@@ -7,6 +7,7 @@ pub(crate) mod support;
 mod damage;
 mod history;
 mod objects;
+mod partial;
 mod races;
 mod remotes;
 mod secrets;
