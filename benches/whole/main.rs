@@ -57,6 +57,7 @@ const BENCHES: &[(&str, Bench)] = &[
 ];
 
 /// A size as it is measured, or the small one where `LANDFALL_BENCH_SMALL` is set: to see whether a bench works.
+#[expect(clippy::disallowed_methods, reason = "how large a bench is, is no configuration of the program")]
 pub(crate) fn sized(usual: usize, small: usize) -> usize {
     if std::env::var_os("LANDFALL_BENCH_SMALL").is_some() { small } else { usual }
 }

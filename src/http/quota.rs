@@ -88,7 +88,10 @@ mod tests {
 
     use super::*;
 
-    fn said(headers: &[(&str, &str)]) -> Option<(u64, Option<u64>, Option<u64>, Option<u64>)> {
+    /// What is left, the limit, the window and the reset.
+    type Said = (u64, Option<u64>, Option<u64>, Option<u64>);
+
+    fn said(headers: &[(&str, &str)]) -> Option<Said> {
         let pair = |(name, value): &(&str, &str)| {
             (HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap())
         };

@@ -92,7 +92,7 @@ fn one_proxy_and_one_certificate_serve_git_forge_and_registry() {
     certificate(&folder, "server", &[&signed[..], &["-addext", &format!("subjectAltName={names}")]].concat());
     certificate(&folder, "client", &signed);
     let git = world.server.as_ref().unwrap().url("deploys.git");
-    let (forge, registry) = (world.github().url().to_owned(), format!("http://{}", world.host));
+    let (forge, registry) = (world.github().url(), format!("http://{}", world.host));
     let to = NAMES.map(str::to_owned).into_iter().zip([address(&git), address(&forge), address(&registry)]).collect();
     let (proxy, asked) = world.block_on(proxy(to, acceptor(&folder)));
     let shown = "caFile: ca.pem\n    clientCertificate: { file: client.pem, key: { env: CLIENT_KEY } }";

@@ -165,10 +165,7 @@ fn choose_unit(
     let mut settled = true;
     for pin in &unit.pins {
         let choice = choose_pin(snapshot, name, &unit.effective, pin, known, choices);
-        let (choice, pushed_again) = compared(snapshot, name, (&unit.effective, pin), choice, choices);
-        if let Some(to) = pushed_again {
-            unwritten.entry(to).or_default().push(Arc::clone(pin));
-        }
+        let choice = compared(snapshot, name, (&unit.effective, pin), choice, (&mut unwritten, choices));
         match choice {
             Choice::Current => {}
             Choice::Move(found) => {
@@ -201,11 +198,7 @@ fn choose_unit(
         let which = if settled { &mut choices.settled } else { &mut choices.undecided };
         which.insert((place.0.to_owned(), name.clone()));
     }
-    for (to, pins) in unwritten {
-        let update = update(snapshot, place, name, &unit.effective, to, &MovingPins::of(pins));
-        let held = retag::held(snapshot, &unit.effective, (&update, None), choices);
-        choices.holds.extend(held.map(|held| held.of(update)));
-    }
+    hold_unwritten(snapshot, (place, name), &unit.effective, unwritten, choices);
     for (to, mut moving) in moves {
         let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
         let retag = retag::held(snapshot, &unit.effective, (&update, moving.manifest.as_deref()), choices);
@@ -246,6 +239,21 @@ fn choose_unit(
                 choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) });
             }
         }
+    }
+}
+
+/// Holds what cannot be written: tags that were pushed again, of pins without a digest.
+fn hold_unwritten(
+    snapshot: &Snapshot<'_>,
+    (place, name): ((&str, &str), &ImageName),
+    effective: &Effective,
+    unwritten: BTreeMap<Version, Vec<Arc<Pin>>>,
+    choices: &mut Choices,
+) {
+    for (to, pins) in unwritten {
+        let update = update(snapshot, place, name, effective, to, &MovingPins::of(pins));
+        let held = retag::held(snapshot, effective, (&update, None), choices);
+        choices.holds.extend(held.map(|held| held.of(update)));
     }
 }
 
@@ -351,29 +359,33 @@ fn choose_pin(
     }
 }
 
-/// The choice for a pin, now that its written tag is compared with its registry, and the version that it stands for if
-/// that is another than before and cannot be written.
+/// The choice for a pin, now that its written tag is compared with its registry. What the tag stands for goes to `unwritten` if it
+/// is another image than before and the pin names no digest.
 fn compared(
     snapshot: &Snapshot<'_>,
     name: &ImageName,
-    (effective, pin): (&Effective, &Pin),
+    (effective, pin): (&Effective, &Arc<Pin>),
     choice: Choice,
-    choices: &mut Choices,
-) -> (Choice, Option<Version>) {
-    let Some(tag) = &pin.version.tag else { return (choice, None) };
+    (unwritten, choices): (&mut BTreeMap<Version, Vec<Arc<Pin>>>, &mut Choices),
+) -> Choice {
+    let Some(tag) = &pin.version.tag else { return choice };
     let settled = matches!(choice, Choice::Current);
     if matches!(&choice, Choice::Move(found) if found.to.tag.as_ref() == Some(tag)) {
-        return (choice, None);
+        return choice;
     }
     match retag::compare(snapshot, name, (effective, pin), choices) {
-        Compared::Same => (choice, None),
-        Compared::Pending if settled => (Choice::Unknown, None),
-        Compared::Unknown(unknown) if settled => (unknown, None),
-        Compared::Pending | Compared::Unknown(_) => (choice, None),
+        Compared::Same => choice,
+        Compared::Pending if settled => Choice::Unknown,
+        Compared::Unknown(unknown) if settled => unknown,
+        Compared::Pending | Compared::Unknown(_) => choice,
         Compared::Other(_) if settled && pin.version.digest.is_some() => {
-            (resolve(snapshot, (name, tag), effective, tag.clone(), true, choices), None)
+            resolve(snapshot, (name, tag), effective, tag.clone(), true, choices)
         }
-        Compared::Other(digest) => (choice, Some(Version { tag: Some(tag.clone()), digest: Some(digest) })),
+        Compared::Other(digest) => {
+            let to = Version { tag: Some(tag.clone()), digest: Some(digest) };
+            unwritten.entry(to).or_default().push(Arc::clone(pin));
+            choice
+        }
     }
 }
 
