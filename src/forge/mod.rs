@@ -29,6 +29,7 @@ use crate::model::{
     PullRequestSpec, Reviews,
 };
 
+mod azure_devops;
 mod bitbucket;
 mod bitbucket_dc;
 mod error;
@@ -39,6 +40,7 @@ mod hosted;
 mod local;
 mod none;
 
+pub use azure_devops::AzureDevOps;
 pub use bitbucket::Bitbucket;
 pub use bitbucket_dc::BitbucketDc;
 pub use error::ForgeError;
@@ -351,6 +353,8 @@ forges! {
     "bitbucket" => Bitbucket(bitbucket::BitbucketConfig, bitbucket::BitbucketForgeSettings, Bitbucket);
     /// Bitbucket Data Center.
     "bitbucket-dc" => BitbucketDc(bitbucket_dc::BitbucketDcConfig, bitbucket_dc::BitbucketDcForgeSettings, BitbucketDc);
+    /// Azure DevOps: Services or Server.
+    "azure-devops" => AzureDevOps(azure_devops::AzureDevOpsConfig, azure_devops::AzureDevOpsForgeSettings, AzureDevOps);
     /// Pull requests as branches and small files in the repository itself, without a forge.
     "local" => Local(local::LocalConfig, local::LocalSettings, LocalForge);
     /// No pull requests.

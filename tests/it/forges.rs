@@ -1,6 +1,6 @@
 //! The same stories on every forge: what must hold wherever pull requests are.
 //!
-//! Each runs against a stub that keeps real state and speaks as GitHub, GitLab, Gitea, Forgejo or a Bitbucket; the client is opened from a
+//! Each runs against a stub that keeps real state and speaks as GitHub, GitLab, Gitea, Forgejo, a Bitbucket or Azure DevOps; the client is opened from a
 //! configuration file, as the program does it. What only one of them has is told at the end.
 
 use std::time::Duration;
@@ -21,13 +21,14 @@ use crate::support::without;
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
-const KINDS: [(&str, Speech); 6] = [
+const KINDS: [(&str, Speech); 7] = [
     ("github", Speech::GitHub),
     ("gitlab", Speech::GitLab),
     ("gitea", Speech::Gitea),
     ("forgejo", Speech::Gitea),
     ("bitbucket", Speech::Bitbucket),
     ("bitbucket-dc", Speech::BitbucketDc),
+    ("azure-devops", Speech::Azure),
 ];
 
 /// A forge of one kind, and what talks to it.
@@ -101,7 +102,10 @@ impl Scene {
     }
 
     fn creations(&self) -> usize {
-        self.writes().iter().filter(|it| it.starts_with("POST ") && it.ends_with(self.list())).count()
+        self.writes()
+            .iter()
+            .filter(|it| it.starts_with("POST ") && it.split('?').next().unwrap().ends_with(self.list()))
+            .count()
     }
 
     /// The path below which pull requests are created and listed.
@@ -110,18 +114,27 @@ impl Scene {
             "gitlab" => "/merge_requests",
             "bitbucket" => "/pullrequests",
             "bitbucket-dc" => "/pull-requests",
+            "azure-devops" => "/pullrequests",
             _ => "/pulls",
         }
     }
 
     /// What the second page of a list has in its address.
     fn second_page(&self) -> &'static str {
-        if self.kind == "bitbucket-dc" { "start=100" } else { "page=2" }
+        match self.kind {
+            "bitbucket-dc" => "start=100",
+            "azure-devops" => "skip=100",
+            _ => "page=2",
+        }
     }
 
     /// A page with nothing on it.
     fn nothing(&self) -> &'static str {
-        if self.has_labels() { "[]" } else { r#"{"values":[],"isLastPage":true}"# }
+        match self.kind {
+            "azure-devops" => r#"{"value":[]}"#,
+            _ if self.has_labels() => "[]",
+            _ => r#"{"values":[],"isLastPage":true}"#,
+        }
     }
 
     fn has_labels(&self) -> bool {
@@ -130,7 +143,19 @@ impl Scene {
 
     /// What it is called in errors.
     fn name(&self) -> &'static str {
-        if self.kind == "bitbucket-dc" { "bitbucket data center" } else { self.kind }
+        match self.kind {
+            "bitbucket-dc" => "bitbucket data center",
+            "azure-devops" => "azure devops",
+            kind => kind,
+        }
+    }
+
+    /// What goes wrong with a merge.
+    fn merge_fault(&self) -> Fault {
+        match self.kind {
+            "azure-devops" => Fault::on("PATCH", "/pullRequests/1?"),
+            _ => Fault::on("", "/1/merge"),
+        }
     }
 }
 
@@ -299,7 +324,8 @@ fn labels_and_reviewers_are_added_once_and_until_they_stick() {
             assert_eq!(warnings, Vec::<String>::new(), "{kind}: `check` has told it");
             Vec::new()
         };
-        let (pull, warnings) = scene.ensure(&spec("web to 1.2"), Some(&pull)).await;
+        let (mut pull, warnings) = scene.ensure(&spec("web to 1.2"), Some(&pull)).await;
+        pull.labels.sort_by_key(|label| !label.starts_with("release"));
         assert_eq!((warnings, pull.labels), (vec![], labels), "{kind}");
 
         // A person takes a label and a reviewer away: both stay away, also for a new process.
@@ -373,7 +399,8 @@ fn an_approval_counts_for_what_was_approved_by_those_who_may_and_did_not_push_it
         assert_eq!((reviews.approvals(at), reviews.objections()), (vec!["ann"], vec!["carl"]), "{}", scene.kind);
         let void = reviews.void(at).join("; ");
         assert!(void.contains("approval of ben does not count: they pushed this commit themselves"), "{void}");
-        assert!(void.contains("approval of mallory does not count: "), "{void}");
+        // Azure DevOps takes no votes of those who may not.
+        assert!(scene.kind == "azure-devops" || void.contains("approval of mallory does not count: "), "{void}");
 
         // What is pushed afterwards, nobody has seen.
         scene.stub.heads(|_| Some("e".repeat(40)));
@@ -422,8 +449,9 @@ fn where_nobody_says_who_pushed_it_only_those_approve_who_surely_did_not_write_i
                     scene.stub.fault(Fault::on("GET", place).times(usize::MAX).message(403, "Forbidden"));
                 }
                 let reviews = scene.reviews().await;
-                // GitLab does not tell whose an address is, so that a stranger's may be anybody's.
-                let counts = counted || (writer == "mallory" && scene.kind != "gitlab");
+                // These do not tell whose an address is, so that a stranger's may be anybody's.
+                let tells = !["gitlab", "azure-devops"].contains(&scene.kind);
+                let counts = counted || (writer == "mallory" && tells);
                 let expected = if counts { vec!["ann"] } else { Vec::new() };
                 let of = std::slice::from_ref(&tip);
                 assert_eq!(reviews.approvals(of), expected, "{} {writer}: {:?}", scene.kind, reviews.void(of));
@@ -497,8 +525,14 @@ fn a_head_that_moved_is_never_merged() {
         refused(scene.merge(&tip, None).await.unwrap());
         assert_eq!((scene.stub.merges().len(), scene.stub.pull(1).merged), (0, false), "{}", scene.kind);
     });
+    on(&KINDS[6..], async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.slip_in(&"e".repeat(40));
+        assert!(refused(scene.merge(&tip, None).await.unwrap()).contains("source branch has been modified"));
+        assert_eq!(scene.stub.merges().len(), 0);
+    });
     // It moves after the last look: the forge itself compares, or what was merged is looked at.
-    on(&KINDS[4..], async |scene| {
+    on(&KINDS[4..6], async |scene| {
         let (_, tip) = scene.open().await;
         scene.stub.slip_in(&"e".repeat(40));
         match scene.merge(&tip, None).await {
@@ -566,7 +600,7 @@ fn a_merge_whose_answer_is_lost_is_looked_up_and_made_once() {
     for what in ["502", "no JSON", "cut off"] {
         everywhere(async |scene| {
             let (_, tip) = scene.open().await;
-            let fault = Fault::on("", "/1/merge");
+            let fault = scene.merge_fault();
             scene.stub.fault(match what {
                 "502" => fault.done_but(502),
                 "no JSON" => fault.done_but(200),
@@ -579,7 +613,7 @@ fn a_merge_whose_answer_is_lost_is_looked_up_and_made_once() {
     }
     everywhere(async |scene| {
         let (_, tip) = scene.open().await;
-        scene.stub.fault(Fault::on("", "/1/merge").message(502, "Server Error"));
+        scene.stub.fault(scene.merge_fault().message(502, "Server Error"));
         let error = scene.merge(&tip, None).await.unwrap_err();
         assert_eq!((error.code, scene.stub.merges().len()), (FailureCode::Server, 0), "{}", scene.kind);
     });
@@ -673,7 +707,8 @@ fn a_comment_is_written_once() {
 
 #[test]
 fn a_branch_is_behind_only_where_that_keeps_it_from_being_merged() {
-    everywhere(async |scene| {
+    // Azure DevOps merges what is behind.
+    on(&KINDS[..6], async |scene| {
         let (_, tip) = scene.open().await;
         scene.stub.commits(|_, _| vec![("f".repeat(40), "on the base".to_owned())]);
         assert_eq!(scene.forge.is_behind(1, &tip).await, Answer::Known(false), "{}", scene.kind);
@@ -818,7 +853,14 @@ fn doctor_names_what_is_missing() {
         let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
         assert!(error.contains("may not push") && error.contains("next: give it"), "{kind}: {error}");
         scene.stub.rights(true, true);
-        assert!(text(&scene.forge.doctor("landfall").await.unwrap_err()).contains("archived"), "{kind}");
+        assert!(
+            text(&scene.forge.doctor("landfall").await.unwrap_err()).contains(if kind == "azure-devops" {
+                "disabled"
+            } else {
+                "archived"
+            }),
+            "{kind}"
+        );
         scene.stub.rights(true, false);
         scene.stub.token("another");
         scene.restart().await;
@@ -867,7 +909,7 @@ fn doctor_names_what_a_token_of_bitbucket_lacks() {
 
 #[test]
 fn bitbuckets_default_reviewers_are_asked_and_theirs_are_approvals_that_count() {
-    on(&KINDS[4..], async |scene| {
+    on(&KINDS[4..6], async |scene| {
         scene.stub.default_reviewers(&["ann"]);
         scene.open().await;
         assert_eq!(scene.stub.pull(1).reviewers, ["ann"], "{}", scene.kind);
@@ -904,6 +946,133 @@ fn bitbuckets_people_are_known_by_more_than_a_nickname() {
         let teams = PullRequestSpec { reviewers: vec!["acme/sre".to_owned()], ..bare("x") };
         let (_, warnings) = scene.ensure(&teams, None).await;
         assert!(warnings[0].contains("Bitbucket has no groups as reviewers"), "{warnings:?}");
+    });
+}
+
+/// The words of each row of the table in the documentation are words that it says.
+#[test]
+fn doctor_says_what_the_documentation_says() {
+    let mut said: Vec<String> = Vec::new();
+    let told = std::cell::RefCell::new(&mut said);
+    let ask = async |forge: &Forge| {
+        let words = match forge.doctor("landfall").await {
+            Ok(words) => words.unwrap_or_default(),
+            Err(error) => text(&error),
+        };
+        told.borrow_mut().push(words);
+    };
+    everywhere(async |mut scene| {
+        ask(&scene.forge).await;
+        scene.stub.protect();
+        scene.stub.administers(false);
+        ask(&scene.forge).await;
+        scene.stub.rights(false, false);
+        ask(&scene.forge).await;
+        scene.stub.rights(true, false);
+        scene.stub.votes(false);
+        ask(&scene.forge).await;
+        for scopes in [&["read_api"][..], &["pullrequest", "repository"]] {
+            scene.stub.scopes(scopes);
+            ask(&scene.forge).await;
+        }
+        scene.stub.fault(Fault::on("GET", "").times(9).message(404, "Not Found"));
+        ask(&scene.forge).await;
+        scene.stub.no_faults();
+        scene.stub.fault(Fault::on("GET", "").answer(301, &[("location", "https://elsewhere.example.com/x")], "{}"));
+        ask(&scene.forge).await;
+        if scene.kind == "gitea" {
+            let Err(error) = scene.try_ensure(&bare("x"), None).await else { panic!("it has no scope") };
+            told.borrow_mut().push(text(&error));
+        }
+        scene.stub.token("another");
+        scene.restart().await;
+        ask(&scene.forge).await;
+    });
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/how-to/forges.md")).unwrap();
+    let (_, table) = page.split_once("| it says | it means |").unwrap();
+    let rows: Vec<&str> = table.lines().skip(2).filter_map(|row| row.split('`').nth(1)).collect();
+    assert!(rows.len() > 9, "{rows:?}");
+    for row in rows {
+        let parts: Vec<&str> = row.split('…').collect();
+        let has_all = |words: &&String| {
+            let mut rest = words.as_str();
+            parts.iter().all(|part| rest.find(part).map(|at| rest = &rest[at + part.len()..]).is_some())
+        };
+        assert!(said.iter().any(|words| has_all(&words)), "nothing says `{row}`: {said:#?}");
+    }
+}
+
+#[test]
+fn azure_devops_policies_are_waited_for_or_told() {
+    for (word, waits) in [("queued", true), ("running", true), ("rejected", false), ("broken", false)] {
+        on(&KINDS[6..], async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.merge_status(Some(word));
+            match scene.merge(&tip, None).await.unwrap() {
+                MergeOutcome::NotYet { reason } => {
+                    assert!(waits && reason.contains("still running: Build"), "{reason}")
+                }
+                MergeOutcome::Refused { reason } => assert!(!waits && reason.contains("not met: Build"), "{reason}"),
+                other => panic!("{other:?}"),
+            }
+            assert_eq!(scene.writes(), Vec::<String>::new(), "{word}");
+            scene.stub.merge_status(Some("approved"));
+            assert!(matches!(scene.merge(&tip, None).await.unwrap(), MergeOutcome::Merged { .. }));
+        });
+    }
+}
+
+#[test]
+fn azure_devops_takes_short_texts_and_tells_long_ones_in_full() {
+    on(&KINDS[6..], async |mut scene| {
+        let body = format!("{}<!-- landfall: 0123456789abcdef -->\n", "| image | to |\n".repeat(800));
+        let long = PullRequestSpec { body, ..bare("web to 1.2") };
+        let (pull, _) = scene.ensure(&long, None).await;
+        assert!(pull.body.ends_with("<!-- landfall: 0123456789abcdef -->\n"), "the record is kept");
+        scene.stub.forget();
+        scene.restart().await;
+        scene.ensure(&long, None).await;
+        assert_eq!(scene.writes(), Vec::<String>::new(), "what is cut is not cut again");
+        let said = format!("prod: bump\n\n{}", "Landfall-Update: 0123456789abcdef\n".repeat(9));
+        let message = said.clone();
+        scene.stub.commits(move |_, _| vec![("f".repeat(40), message.clone())]);
+        assert_eq!(scene.forge.messages(&pull).await, Answer::Known(vec![said]));
+    });
+}
+
+#[test]
+fn azure_devops_is_asked_only_for_what_ended_since_and_what_is_opened_again_is_open() {
+    on(&KINDS[6..], async |scene| {
+        scene.open().await;
+        scene.stub.close(1);
+        let within = Duration::from_secs(9);
+        for since in ["2026-01-02", "2026-01-0"] {
+            scene.stub.forget();
+            assert_eq!(scene.forge.closed_pulls("landfall", now(), within).await.unwrap().len(), 1);
+            let asked = scene.stub.requests().remove(0).target;
+            assert!(asked.contains(&format!("minTime={since}")), "{asked}");
+        }
+        scene.stub.edit(1, |pull| pull.state = "open");
+        assert_eq!(scene.forge.open_pulls("landfall").await.unwrap().len(), 1);
+        assert_eq!(scene.forge.closed_pulls("landfall", now(), within).await.unwrap(), []);
+    });
+}
+
+#[test]
+fn azure_devops_teams_are_asked_for_reviews_and_strangers_are_not() {
+    on(&KINDS[6..], async |scene| {
+        let reviewers = ["stranger@example.com", "acme/unheard-of"].map(str::to_owned).into();
+        let (_, warnings) = scene.ensure(&PullRequestSpec { reviewers, ..bare("web to 1.2") }, None).await;
+        assert!(
+            warnings[0].contains("nobody in the project's teams has this name; next: write their id"),
+            "{warnings:?}"
+        );
+        assert!(warnings[1].contains("the project has no such team"), "{warnings:?}");
+        let teams = PullRequestSpec { reviewers: vec!["acme/sre".to_owned()], ..bare("web to 1.2") };
+        drop(scene.ensure(&teams, None).await);
+        let asked =
+            scene.writes().into_iter().filter(|it| it.starts_with("PUT ") && it.contains("/reviewers/")).count();
+        assert_eq!(asked, 1);
     });
 }
 
@@ -1107,7 +1276,9 @@ fn what_a_forge_has_not_is_known_beforehand() {
     };
     let hosted = "url: https://x.example.com, repository: a/b, token: { env: T }";
     assert_eq!(lacks(&format!("{{ kind: gitlab, {hosted} }}")), [Feature::TeamReviewers]);
-    assert_eq!(lacks(&format!("{{ kind: forgejo, {hosted} }}")), []);
+    for kind in ["forgejo", "azure-devops"] {
+        assert_eq!(lacks(&format!("{{ kind: {kind}, {hosted} }}")), []);
+    }
     assert_eq!(lacks(&format!("{{ kind: bitbucket-dc, {hosted} }}")), [Feature::Labels, Feature::TeamReviewers]);
     let cloud = lacks("{ kind: bitbucket, repository: a/b, token: { env: T } }");
     assert_eq!(cloud, [Feature::Labels, Feature::TeamReviewers, Feature::MergeAtCommit]);

@@ -9,6 +9,7 @@ mod judge;
 mod merge;
 mod wire;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -177,7 +178,7 @@ impl Api for BitbucketApi {
     }
 
     /// In every state, as one may be reopened by its successor.
-    fn closed_path(&self, page: u32) -> String {
+    fn closed_path(&self, page: u32, _: Option<Timestamp>) -> String {
         let page = page.to_string();
         let more = [("sort", "-updated_on"), ("page", page.as_str())];
         query(&STATES.map(|state| ("state", state)).into_iter().chain(more).collect::<Vec<_>>())

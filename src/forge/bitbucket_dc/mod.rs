@@ -7,6 +7,7 @@ mod add;
 mod judge;
 mod wire;
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ impl Api for BitbucketDcApi {
     }
 
     /// In every state, as one may be reopened.
-    fn closed_path(&self, page: u32) -> String {
+    fn closed_path(&self, page: u32, _: Option<Timestamp>) -> String {
         let start = (page.saturating_sub(1) * Self::PAGE).to_string();
         query(&[("state", "ALL"), ("order", "NEWEST"), ("start", &start)])
     }

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 
 use http::HeaderValue;
 use http::header::AUTHORIZATION;
+use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -221,7 +222,7 @@ impl Api for GiteaApi {
         query(&[("state", state), ("sort", "oldest"), ("head", head), ("base", base), ("base_branch", base)])
     }
 
-    fn closed_path(&self, page: u32) -> String {
+    fn closed_path(&self, page: u32, _: Option<Timestamp>) -> String {
         query(&[("state", "closed"), ("sort", "recentupdate"), ("page", &page.to_string())])
     }
 

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex as Shared};
 
 use http::HeaderMap;
 use http::header::ACCEPT;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -263,7 +264,7 @@ impl Api for GitHubApi {
         ])
     }
 
-    fn closed_path(&self, page: u32) -> String {
+    fn closed_path(&self, page: u32, _: Option<Timestamp>) -> String {
         let page = page.to_string();
         query(&[("state", "closed"), ("sort", "updated"), ("direction", "desc"), ("page", &page)])
     }

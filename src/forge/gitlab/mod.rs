@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::sync::Mutex as Shared;
 
 use http::HeaderValue;
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
@@ -210,7 +211,7 @@ impl Api for GitLabApi {
     }
 
     /// In every state: one that was closed, reopened and merged is to be forgotten as a closed one.
-    fn closed_path(&self, page: u32) -> String {
+    fn closed_path(&self, page: u32, _: Option<Timestamp>) -> String {
         let page = page.to_string();
         query(&[("state", "all"), ("scope", "all"), ("order_by", "updated_at"), ("sort", "desc"), ("page", &page)])
     }

@@ -33,6 +33,10 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     const PAGE: u32;
     /// The maximum length of a title.
     const MAX_TITLE: usize;
+    /// The maximum length of a text, in characters.
+    const MAX_BODY: usize = usize::MAX;
+    /// Whether those that are not open are listed in the order of their changes.
+    const CLOSED_IN_ORDER: bool = true;
     /// Whether it lists the pull requests of one branch, whatever their state.
     const LISTS_BRANCHES: bool = true;
 
@@ -59,8 +63,9 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     /// The list of those from `head` into `base`, newest first, if the forge can list them. A filter that it ignores
     /// does no harm.
     fn branch_path(&self, head: &BranchName, base: &BranchName, states: States) -> String;
-    /// A page of those that are not open, most recently changed first.
-    fn closed_path(&self, page: u32) -> String;
+    /// A page of those that are not open, most recently changed first; if those cannot be had in that order, of those that
+    /// ended `since` then.
+    fn closed_path(&self, page: u32, since: Option<Timestamp>) -> String;
     /// One.
     async fn one(&self, number: u64) -> Result<Self::Pull, ForgeError>;
     /// The messages of the commits of one.

@@ -44,6 +44,11 @@ impl Ask {
         Self::new(Method::PATCH, path, Some(body), Repeat::Harmless)
     }
 
+    /// As [`Self::put_once`].
+    pub(in crate::forge) fn patch_once(path: impl Into<String>, body: Value) -> Self {
+        Self::new(Method::PATCH, path, Some(body), Repeat::LookFirst)
+    }
+
     /// An absolute change.
     pub(in crate::forge) fn put(path: impl Into<String>, body: Value) -> Self {
         Self::new(Method::PUT, path, Some(body), Repeat::Harmless)
@@ -66,6 +71,12 @@ impl Ask {
     /// The same for what is not below the repository.
     pub(in crate::forge) fn of_api(mut self) -> Self {
         self.start = Start::Api;
+        self
+    }
+
+    /// The same with a body that is of this kind of JSON.
+    pub(in crate::forge) fn said_to_be(mut self, content: &'static str) -> Self {
+        self.content = Some(content);
         self
     }
 

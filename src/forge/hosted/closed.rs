@@ -59,6 +59,12 @@ impl ClosedPulls {
 }
 
 impl<A: Api> Hosted<A> {
+    /// Forgets that these ended: they are open again.
+    pub(super) async fn reopened(&self, open: impl Iterator<Item = u64>) {
+        let mut closed = self.closed.lock().await;
+        open.for_each(|number| drop(closed.found.remove(&number)));
+    }
+
     /// How many pages are read back.
     const PAGES: u32 = LOOK_BACK / A::PAGE;
 
@@ -115,23 +121,28 @@ impl<A: Api> Hosted<A> {
             (page < Self::PAGES && read.more && young).then_some(page + 1)
         };
         let known = closed.newest;
+        // What ended in the last minute may have come after what was seen.
+        let since = match known {
+            Some(known) => known.checked_sub(SignedDuration::from_mins(1)).ok(),
+            None => now.and_then(|now| now.checked_sub(AGE).ok()),
+        };
         let mut newest = known;
         // A pull request that is closed or changes while pages are read moves to the front, so reading back misses
         // nothing.
         for page in 1..=Self::PAGES {
-            let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
+            let read = self.closed_page(page, since, head_prefix, &mut closed.found).await?;
             newest = newest.max(read.newest);
             if known.is_none() {
                 closed.next = further(page, newest, &read);
                 break;
             }
-            if !read.more || known > read.oldest {
+            if !read.more || (A::CLOSED_IN_ORDER && known > read.oldest) {
                 break;
             }
         }
         closed.newest = newest;
         while let Some(page) = closed.next {
-            let read = self.closed_page(page, head_prefix, &mut closed.found).await?;
+            let read = self.closed_page(page, since, head_prefix, &mut closed.found).await?;
             closed.next = further(page, newest, &read);
         }
         Ok(())
@@ -174,17 +185,18 @@ impl<A: Api> Hosted<A> {
     async fn closed_page(
         &self,
         page: u32,
+        since: Option<Timestamp>,
         head_prefix: &str,
         found: &mut BTreeMap<u64, PullRequest>,
     ) -> Result<ClosedPage, ForgeError> {
-        let (pulls, more) = self.api.client().page::<A::Pull>(self.api.closed_path(page)).await?;
+        let (pulls, more) = self.api.client().page::<A::Pull>(self.api.closed_path(page, since)).await?;
         let mut read = ClosedPage { newest: None, oldest: None, more };
         let mut ours = Vec::new();
         for pull in pulls {
             let updated = pull.updated_at();
             read.newest = read.newest.max(updated);
             // One without a time may be of any age: then the next page is read as well.
-            read.oldest = updated.or(Some(Timestamp::MAX));
+            read.oldest = updated.filter(|_| A::CLOSED_IN_ORDER).or(Some(Timestamp::MAX));
             if pull.is_own() && pull.head().starts_with(head_prefix) {
                 ours.push(pull);
             }

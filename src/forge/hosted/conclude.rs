@@ -6,6 +6,7 @@
 
 use super::Hosted;
 use super::api::{Api, ForgePull};
+use super::ensure::fitting;
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
 
@@ -70,7 +71,8 @@ impl<A: Api> Hosted<A> {
             if self.model(there.clone())?.state != PullState::Open {
                 return Ok(());
             }
-            self.api.close(there, body).await?;
+            let body = body.map(|body| fitting(body, A::MAX_BODY));
+            self.api.close(there, body.as_deref()).await?;
             match comment {
                 Some(comment) => self.comment(number, comment).await,
                 None => Ok(()),

@@ -47,7 +47,8 @@ impl<A: Api> Hosted<A> {
         existing: Option<&PullRequest>,
     ) -> Result<(PullRequest, Vec<String>), ForgeError> {
         // Texts are limited where they are written.
-        let spec = &PullRequestSpec { title: crate::model::one_line(&spec.title, A::MAX_TITLE - 1), ..spec.clone() };
+        let title = crate::model::one_line(&spec.title, A::MAX_TITLE - 1);
+        let spec = &PullRequestSpec { title, body: fitting(&spec.body, A::MAX_BODY), ..spec.clone() };
         if let Some(existing) = existing.filter(|existing| self.is_settled(spec, existing)) {
             return Ok((existing.clone(), Vec::new()));
         }
@@ -205,6 +206,20 @@ impl<A: Api> Hosted<A> {
     }
 }
 
+/// A text that has no more characters than that: what is cut is in the middle, as the record at its end must stay.
+pub(super) fn fitting(body: &str, most: usize) -> String {
+    const CUT: &str = "\n\n(The forge takes no longer text; the commit's message has all.)\n\n";
+    let length = body.chars().count();
+    let (text, end) = body.rfind("<!-- landfall:").map_or((body, ""), |at| body.split_at(at));
+    let rest = end.chars().count() + CUT.chars().count();
+    if length <= most || rest >= most {
+        return body.to_owned();
+    }
+    let begin: String = text.chars().take(most - rest).collect();
+    let begin = begin.rfind('\n').map_or(begin.as_str(), |line| &begin[..line]);
+    format!("{begin}{CUT}{end}")
+}
+
 /// What a forge says of a label is about the label, not about branches.
 pub(in crate::forge) fn label_warning(labels: &[String], error: &ForgeError) -> String {
     let names: Vec<String> = labels.iter().map(|label| format!("`{}`", label.escape_debug())).collect();
@@ -229,4 +244,21 @@ pub(in crate::forge) fn reviewer_warning(reviewer: &str, error: &ForgeError) -> 
 fn is_same_text(spec: &PullRequestSpec, pull: &PullRequest) -> bool {
     let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
     plain(&spec.title) == plain(&pull.title) && plain(&spec.body) == plain(&pull.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fitting;
+
+    #[test]
+    fn a_text_is_cut_where_the_record_is_not() {
+        let long = format!("{}<!-- landfall: 0123 -->\n", "| é | row |\n".repeat(500));
+        let cut = fitting(&long, 4000);
+        assert!(cut.chars().count() <= 4000 && cut.ends_with("\n\n<!-- landfall: 0123 -->\n"), "{cut}");
+        assert!(cut.starts_with("| é | row |\n") && cut.contains("| é | row |\n\n(The forge"), "{cut}");
+        assert_eq!(fitting(&cut, 4000), cut);
+        // A record that is too long by itself is for the forge to refuse.
+        let record = format!("<!-- landfall: {} -->", "0123 ".repeat(1000));
+        assert_eq!((fitting(&record, 4000), fitting("short", usize::MAX)), (record.clone(), "short".to_owned()));
+    }
 }

@@ -96,6 +96,7 @@ impl<A: Api> Hosted<A> {
             for pull in self.api.completed(ours.collect()).await? {
                 drop(found.insert(pull.number(), self.model(pull)?));
             }
+            self.reopened(found.keys().copied()).await;
             Ok(found.into_values().collect())
         })
         .await

@@ -25,6 +25,8 @@ pub(in crate::forge) enum Pages {
     Next,
     /// By `nextPageStart`, until `isLastPage`; the list is in `values`.
     Start,
+    /// Not at all: a page that is as long as `$top` asks may have another one after it, at `$skip`. The list is in `value`.
+    Skip,
 }
 
 /// A page that has its list in it.
@@ -32,6 +34,7 @@ pub(in crate::forge) enum Pages {
 #[serde(rename_all = "camelCase")]
 pub(in crate::forge) struct Listed<T> {
     /// Never absent: what has none is no list.
+    #[serde(alias = "value")]
     pub(in crate::forge) values: Vec<T>,
     next: Option<String>,
     is_last_page: Option<bool>,
@@ -129,6 +132,12 @@ impl ApiClient {
             }
             (Pages::Start, Some(true), _) => None,
             (Pages::Start, Some(false), Some(start)) => Some(with(route, "start", &start.to_string())),
+            (Pages::Skip, ..) => {
+                let top = number_in(route, "$top");
+                let next = number_in(route, "$skip").unwrap_or(0) + page.values.len();
+                let full = top.is_some_and(|top| top > 0 && page.values.len() >= top);
+                full.then(|| with(route, "$skip", &next.to_string()))
+            }
             (Pages::Start, ..) => return Err(self.nonsense(label, "it does not say where it goes on")),
         };
         Ok((page.values, next))
@@ -148,6 +157,12 @@ fn with(route: &str, key: &str, value: &str) -> String {
     format!("{path}?{query}")
 }
 
+/// A number in a route's query.
+fn number_in(route: &str, key: &str) -> Option<usize> {
+    let (_, query) = route.split_once('?')?;
+    form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == key)?.1.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +172,7 @@ mod tests {
         for (route, expected) in [("/a", "/a?start=25"), ("/a?limit=5&start=0", "/a?limit=5&start=25")] {
             assert_eq!(with(route, "start", "25"), expected);
         }
+        assert_eq!(number_in("/a?%24top=100&x=1", "$top"), Some(100));
         assert_eq!(with("/a?at=refs%2Fheads%2Fx", "start", "1"), "/a?at=refs%2Fheads%2Fx&start=1");
     }
 }

@@ -160,6 +160,11 @@ fn bitbucket_data_center_merges_nothing_of_a_stranger() {
     nothing_of_a_stranger_is_merged_on(Speech::BitbucketDc);
 }
 
+#[test]
+fn azure_devops_merges_nothing_of_a_stranger() {
+    nothing_of_a_stranger_is_merged_on(Speech::Azure);
+}
+
 /// web has come to dev, and a pull request brings it on to prod.
 fn promoted(checks: &str) -> Setup {
     let policies = format!(
@@ -203,7 +208,8 @@ fn github_promotes_nothing_of_a_stranger() {
 
 #[test]
 fn nobody_approves_of_a_promotion_that_they_have_pushed() {
-    for speech in [Speech::GitHub, Speech::GitLab, Speech::Gitea, Speech::Bitbucket, Speech::BitbucketDc] {
+    for speech in [Speech::GitHub, Speech::GitLab, Speech::Gitea, Speech::Bitbucket, Speech::BitbucketDc, Speech::Azure]
+    {
         only_others_approve(&promoting(promoted(", checks: [ci], approvals: 1").hosted(speech)));
     }
 }

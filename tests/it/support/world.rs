@@ -185,6 +185,7 @@ impl Setup {
                     Speech::Gitea => ("gitea", "url", ""),
                     Speech::Bitbucket => ("bitbucket", "apiUrl", "/2.0"),
                     Speech::BitbucketDc => ("bitbucket-dc", "url", ""),
+                    Speech::Azure => ("azure-devops", "url", ""),
                 };
                 format!(
                     "{{ kind: {kind}, {key}: \"{}{path}\", repository: acme/deploys, token: {{ env: GITHUB_TOKEN }} }}",

@@ -26,6 +26,11 @@ pub(in crate::forge) struct Reply {
 
 /// The problem with an answer; `None` for a success.
 pub(super) fn problem_of(reply: &Reply, dialect: &Dialect, secrets: &Secrets, token: &str) -> Option<Problem> {
+    // Azure DevOps answers a token that is none with a page to sign in.
+    let asks_to_sign_in = || Some(Problem::Token { message: "it asks to sign in".to_owned() });
+    if reply.status == StatusCode::NON_AUTHORITATIVE_INFORMATION {
+        return asks_to_sign_in();
+    }
     if reply.status.is_success() {
         return None;
     }
@@ -34,6 +39,7 @@ pub(super) fn problem_of(reply: &Reply, dialect: &Dialect, secrets: &Secrets, to
     let clean = |text: String| secrets.clean(&text, WORDS);
     Some(match status {
         301 | 302 | 307 | 308 => match word(&reply.headers, header::LOCATION.as_str()) {
+            Some(location) if location.contains("/_signin") => return asks_to_sign_in(),
             Some(location) if location.contains(token) => Problem::Protocol("it redirects to the token".to_owned()),
             Some(location) => Problem::Redirect(location.to_owned()),
             None => Problem::Protocol(format!("{status} without a location")),

@@ -358,28 +358,29 @@ impl State {
     /// Newest first.
     fn bitbucket_activity(&self, number: u64) -> Vec<Value> {
         let pull = self.pull(number).unwrap();
-        let mut tips: Vec<String> = self.judged.reviews_of(number).map(|(_, _, tip)| tip.clone()).collect();
-        tips.push(self.tip(&pull.head));
-        tips.dedup();
-        let pushed = |tip: &str| self.judged.pushed.iter().find(|(of, _)| of == tip).map(|(_, by)| by.as_str());
         let update = |tip: &str, by: &str, at: usize, changes: Value| {
             let source = json!({ "branch": { "name": pull.head }, "commit": short(tip), "repository": { "uuid": "{repository}" } });
             json!({ "update": { "date": time(at), "author": person(by), "state": "OPEN", "source": source, "changes": changes } })
         };
-        // It was created with something else, if it is known who pushed what it has.
-        let first = if pushed(&tips[0]).is_some() { "0".repeat(40) } else { tips[0].clone() };
-        let mut all = vec![update(&first, BOT, 0, json!({}))];
-        for event in self.events.get(&number).into_iter().flatten() {
-            if let Some(name) = event["requested_reviewer"]["login"].as_str() {
-                all.push(update(&first, BOT, 1, json!({ "reviewers": { "added": [person(name)], "removed": [] } })));
+        let versions = self.versions(number);
+        let first = versions[0].0.clone();
+        let mut all = Vec::new();
+        for (tip, by, when) in versions {
+            all.push(update(&tip, &by, when, json!({})));
+            if tip == first {
+                for event in self.events.get(&number).into_iter().flatten() {
+                    if let Some(name) = event["requested_reviewer"]["login"].as_str() {
+                        all.push(update(
+                            &tip,
+                            BOT,
+                            when,
+                            json!({ "reviewers": { "added": [person(name)], "removed": [] } }),
+                        ));
+                    }
+                }
             }
-        }
-        for (at, tip) in tips.iter().enumerate() {
-            if *tip != first {
-                all.push(update(tip, pushed(tip).unwrap_or(BOT), 2 * at + 2, json!({})));
-            }
-            let given = self.judged.reviews_of(number).filter(|(_, word, of)| of == tip && word == "APPROVED");
-            all.extend(given.map(|(by, _, _)| json!({ "approval": { "date": time(2 * at + 3), "user": person(by) } })));
+            let given = self.judged.reviews_of(number).filter(|(_, word, of)| *of == tip && word == "APPROVED");
+            all.extend(given.map(|(by, _, _)| json!({ "approval": { "date": time(when + 1), "user": person(by) } })));
         }
         all.extend(self.comments.iter().filter(|(of, _)| *of == number).map(|_| json!({ "comment": {} })));
         all.reverse();

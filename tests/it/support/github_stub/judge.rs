@@ -124,6 +124,24 @@ impl GitHubStub {
 }
 
 impl State {
+    /// What a pull request showed over time, oldest first: the tip, who pushed it, when in half minutes. If it is known who
+    /// pushed the first that was reviewed, it was created with something else.
+    pub(super) fn versions(&self, number: u64) -> Vec<(String, String, usize)> {
+        let head = &self.pull(number).unwrap().head;
+        let mut tips: Vec<String> = self.judged.reviews_of(number).map(|(_, _, tip)| tip.clone()).collect();
+        tips.push(self.tip(head));
+        tips.dedup();
+        let by = |tip: &str| self.judged.pushed.iter().find(|(of, _)| of == tip).map(|(_, by)| by.clone());
+        let mut all = Vec::new();
+        if by(&tips[0]).is_some() {
+            all.push(("0".repeat(40), super::BOT.to_owned(), 0));
+        }
+        for (at, tip) in tips.iter().enumerate() {
+            all.push((tip.clone(), by(tip).unwrap_or_else(|| super::BOT.to_owned()), 2 * at + 2));
+        }
+        all
+    }
+
     /// The tip of a branch.
     pub(super) fn tip(&self, branch: &str) -> String {
         let told = self.heads.as_ref().and_then(|heads| heads(branch));

@@ -1,5 +1,5 @@
 //! A forge with one repository, as far as pull requests go: stateful, faithful in its refusals, scriptable in its faults.
-//! It speaks as GitHub does, or, with the same state, as GitLab (`gitlab`), Gitea (`gitea`) or Bitbucket (`bitbucket`, `bitbucket_dc`) do.
+//! It speaks as GitHub does, or, with the same state, as GitLab (`gitlab`), Gitea (`gitea`) or Bitbucket (`bitbucket`, `bitbucket_dc`) and Azure DevOps (`azure`) do.
 //!
 //! It runs on a thread of its own, so that tests without Tokio, and tests that block, may use it too. What it answers is
 //! checked by prism against GitHub's own OpenAPI description (see `github_prism`). What it refuses is what GitHub
@@ -8,6 +8,7 @@
 
 #![allow(dead_code, reason = "each test uses a part of it")]
 
+mod azure;
 mod bitbucket;
 mod bitbucket_dc;
 mod gitea;
@@ -46,6 +47,7 @@ pub(crate) enum Speech {
     Gitea,
     Bitbucket,
     BitbucketDc,
+    Azure,
 }
 
 /// The id of the first repository; each has its own.
@@ -193,12 +195,15 @@ struct State {
     pipelines: Vec<Value>,
     /// The one that GitLab judges merge requests by.
     head_pipeline: Value,
-    /// Whether the token may administer the repository.
+    /// Whether the token may administer the repository, and make pull requests.
     admin: bool,
+    votes: bool,
     /// Whom the repository wants to be asked.
     default_reviewers: Vec<String>,
     /// How often each pull request was changed.
     changes: BTreeMap<u64, u64>,
+    /// What was noted beside each pull request.
+    properties: BTreeMap<u64, String>,
     /// What somebody pushes in the moment of the next merge.
     slips_in: Option<String>,
     /// Whether it is an older version.
@@ -391,6 +396,11 @@ impl GitHubStub {
         self.state.lock().default_reviewers = names.iter().map(|name| (*name).to_owned()).collect();
     }
 
+    /// Whether the token's owner may make pull requests.
+    pub(crate) fn votes(&self, votes: bool) {
+        self.state.lock().votes = votes;
+    }
+
     /// In the moment of the next merge, somebody pushes this.
     pub(crate) fn slip_in(&self, tip: &str) {
         self.state.lock().slips_in = Some(tip.to_owned());
@@ -492,8 +502,10 @@ impl GitHubState {
             pipelines: Vec::new(),
             head_pipeline: Value::Null,
             admin: true,
+            votes: true,
             default_reviewers: Vec::new(),
             changes: BTreeMap::new(),
+            properties: BTreeMap::new(),
             slips_in: None,
             is_old: false,
             protected: false,
@@ -540,6 +552,7 @@ impl GitHubState {
                     Speech::Gitea => state.gitea(&logged, &prefix),
                     Speech::Bitbucket => state.bitbucket(&logged, &prefix),
                     Speech::BitbucketDc => state.center(&logged, &prefix),
+                    Speech::Azure => state.azure(&logged, &prefix),
                 }
             }
         };

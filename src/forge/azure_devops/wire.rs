@@ -1,0 +1,490 @@
+//! Azure DevOps' JSON → the model: only the keys that are used; unknown ones are ignored.
+//!
+//! From Microsoft's "Azure DevOps Services REST API" 7.1: branches are `refs/heads/…`; what a pull request was over time is
+//! its iterations, and who voted when is told by threads of its history, with properties that have a `$value`.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::forge::hosted::{self, or_empty, web_address};
+use crate::model::{BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, ReviewState, one_line};
+
+const BRANCH: &str = "refs/heads/";
+
+/// A pull request as returned by lists and single reads.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::forge) struct AzurePull {
+    pull_request_id: u64,
+    pub(super) title: String,
+    #[serde(default)]
+    description: Option<String>,
+    status: String,
+    #[serde(default)]
+    pub(super) is_draft: bool,
+    source_ref_name: String,
+    target_ref_name: String,
+    /// Only of pull requests from forks.
+    #[serde(default)]
+    fork_source: Option<Value>,
+    pub(super) repository: AzureRepository,
+    #[serde(default)]
+    last_merge_source_commit: Option<AzureCommitId>,
+    /// What was merged; before that, the trial merge.
+    #[serde(default)]
+    last_merge_commit: Option<AzureCommitId>,
+    #[serde(default)]
+    pub(super) merge_status: Option<String>,
+    #[serde(default)]
+    merge_failure_message: Option<String>,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) reviewers: Vec<AzureReviewer>,
+    #[serde(default, deserialize_with = "or_empty")]
+    pub(super) labels: Vec<AzureLabel>,
+    #[serde(default)]
+    closed_date: Option<String>,
+    /// Where a person reads it.
+    #[serde(skip)]
+    pub(super) page: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureCommitId {
+    pub(super) commit_id: String,
+}
+
+/// The repository.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::forge) struct AzureRepository {
+    pub(super) id: String,
+    pub(super) project: AzureProject,
+    #[serde(default)]
+    pub(super) is_disabled: bool,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+pub(in crate::forge) struct AzureProject {
+    pub(super) id: String,
+}
+
+/// Somebody with an account, or a group.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzurePerson {
+    pub(super) id: String,
+    /// Mostly their e-mail address.
+    #[serde(default)]
+    pub(super) unique_name: String,
+    #[serde(default)]
+    pub(super) display_name: String,
+}
+
+impl AzurePerson {
+    pub(super) fn is(&self, name: &str) -> bool {
+        [&self.id, &self.unique_name, &self.display_name].into_iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// A reviewer, and their vote.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureReviewer {
+    #[serde(flatten)]
+    pub(super) person: AzurePerson,
+    #[serde(default)]
+    vote: i64,
+    /// Whether it is a group, for whom somebody else votes.
+    #[serde(default)]
+    pub(super) is_container: bool,
+}
+
+impl AzureReviewer {
+    /// What the vote says; `None` if there is none.
+    pub(super) fn said(&self) -> Option<ReviewState> {
+        Some(match self.vote {
+            0 => return None,
+            5 | 10 => ReviewState::Approved,
+            -5 | -10 => ReviewState::ChangesRequested,
+            other => ReviewState::Unknown(format!("vote {other}")),
+        })
+    }
+}
+
+/// A label; those that are not active were removed.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct AzureLabel {
+    pub(super) name: String,
+    #[serde(default = "yes")]
+    active: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// What the pull request was from some time on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureIteration {
+    pub(super) id: u64,
+    #[serde(default)]
+    author: Option<AzurePerson>,
+    created_date: String,
+    source_ref_commit: AzureCommitId,
+}
+
+impl AzureIteration {
+    pub(super) fn at(&self) -> Option<Timestamp> {
+        self.created_date.parse().ok()
+    }
+
+    pub(super) fn tip(&self) -> &str {
+        &self.source_ref_commit.commit_id
+    }
+
+    /// The push that made it.
+    pub(super) fn pushed(self) -> Option<hosted::PushedTip> {
+        Some(hosted::PushedTip { by: self.author?.unique_name, tip: self.source_ref_commit.commit_id })
+    }
+}
+
+/// A thread of comments, or a line of the history.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureThread {
+    #[serde(default)]
+    published_date: Option<String>,
+    /// Never absent: what has none is no thread, and what is looked for may be in it.
+    #[serde(deserialize_with = "or_empty")]
+    comments: Vec<AzureComment>,
+    #[serde(default)]
+    properties: Option<BTreeMap<String, Value>>,
+    #[serde(default)]
+    identities: Option<BTreeMap<String, AzurePerson>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AzureComment {
+    #[serde(default)]
+    content: Option<String>,
+    #[serde(default)]
+    author: Option<AzurePerson>,
+}
+
+impl AzureThread {
+    fn property(&self, name: &str) -> Option<String> {
+        let property = self.properties.as_ref()?.get(name)?;
+        let value = property.get("$value").unwrap_or(property);
+        value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.property("CodeReviewThreadType").as_deref() == Some(kind)
+    }
+
+    fn identity(&self, name: &str) -> Option<&AzurePerson> {
+        self.identities.as_ref()?.get(&self.property(name)?)
+    }
+
+    /// Who approved, by id, and when.
+    pub(super) fn approval(&self) -> Option<(String, Timestamp)> {
+        let positive = matches!(self.property("CodeReviewVoteResult").as_deref(), Some("5" | "10"));
+        if !positive || !self.is("VoteUpdate") {
+            return None;
+        }
+        let named = self.identity("CodeReviewVotedByIdentity").map(|person| person.id.clone());
+        let by = named.or_else(|| self.property("CodeReviewVotedByTfId"));
+        let by = by.or_else(|| self.comments.first()?.author.as_ref().map(|author| author.id.clone()))?;
+        Some((by, self.published_date.as_ref()?.parse().ok()?))
+    }
+
+    /// Who was asked for a review.
+    pub(super) fn asked(&self) -> Option<&AzurePerson> {
+        self.identity("CodeReviewReviewersUpdatedAddedIdentity").filter(|_| self.is("ReviewersUpdate"))
+    }
+
+    /// What people wrote.
+    pub(super) fn said(self) -> Vec<String> {
+        let is_history = self.property("CodeReviewThreadType").is_some();
+        let comments = self.comments.into_iter().filter(|_| !is_history);
+        comments.filter_map(|comment| comment.content).collect()
+    }
+}
+
+/// A status of a commit or a pull request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureStatus {
+    #[serde(default)]
+    pub(super) id: u64,
+    context: AzureContext,
+    #[serde(default)]
+    state: Option<String>,
+    /// Of a pull request's: what it is about.
+    #[serde(default)]
+    pub(super) iteration_id: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AzureContext {
+    name: String,
+    #[serde(default)]
+    genre: Option<String>,
+}
+
+impl AzureStatus {
+    pub(super) fn name(&self) -> String {
+        match self.context.genre.as_deref() {
+            None | Some("") => self.context.name.clone(),
+            Some(genre) => format!("{genre}/{}", self.context.name),
+        }
+    }
+
+    pub(super) fn state(&self) -> CheckState {
+        match self.state.as_deref().unwrap_or("notSet") {
+            "succeeded" | "notApplicable" => CheckState::Passed,
+            "failed" | "error" => CheckState::Failed,
+            "pending" | "notSet" => CheckState::Pending,
+            word => CheckState::Unknown(one_line(word, 40)),
+        }
+    }
+}
+
+/// What a policy of the branch says of a pull request.
+#[derive(Debug, Deserialize)]
+pub(super) struct AzureEvaluation {
+    #[serde(default)]
+    pub(super) status: String,
+    pub(super) configuration: AzurePolicy,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzurePolicy {
+    #[serde(default)]
+    is_blocking: bool,
+    #[serde(default)]
+    is_enabled: bool,
+    #[serde(rename = "type")]
+    kind: AzurePolicyKind,
+    #[serde(default)]
+    settings: BTreeMap<String, Value>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct AzurePolicyKind {
+    id: String,
+    #[serde(default)]
+    display_name: String,
+}
+
+/// The policy *Limit merge types*.
+const MERGE_TYPES: &str = "fa4e907d-c16b-4a4c-9dfa-4916e5d171ab";
+
+impl AzureEvaluation {
+    /// Its name, if it is in the way of a merge.
+    pub(super) fn blocks(&self) -> Option<String> {
+        let policy = &self.configuration;
+        let open =
+            policy.is_blocking && policy.is_enabled && !matches!(self.status.as_str(), "approved" | "notApplicable");
+        open.then(|| one_line(&policy.kind.display_name, 80))
+    }
+
+    /// Whether it may still pass by itself.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.status.as_str(), "queued" | "running")
+    }
+
+    /// The merge strategies that it allows, if that is what it is about.
+    fn strategies(&self) -> Option<Vec<&'static str>> {
+        let policy = &self.configuration;
+        if policy.kind.id != MERGE_TYPES || !policy.is_enabled || !policy.is_blocking {
+            return None;
+        }
+        let allows = |key: &str| policy.settings.get(key).and_then(Value::as_bool) == Some(true);
+        let all = [
+            ("allowNoFastForward", "noFastForward"),
+            ("allowSquash", "squash"),
+            ("allowRebase", "rebase"),
+            ("allowRebaseMerge", "rebaseMerge"),
+        ];
+        Some(all.into_iter().filter(|(key, _)| allows(key)).map(|(_, strategy)| strategy).collect())
+    }
+}
+
+/// The strategy to merge by, if the policies allow that way.
+pub(super) fn strategy(evaluations: &[AzureEvaluation], method: MergeMethod) -> Option<&'static str> {
+    let names: &[&'static str] = match method {
+        MergeMethod::Merge => &["noFastForward", "rebaseMerge"],
+        MergeMethod::Squash => &["squash"],
+        MergeMethod::Rebase => &["rebase"],
+    };
+    let limits: Vec<Vec<&str>> = evaluations.iter().filter_map(AzureEvaluation::strategies).collect();
+    names.iter().copied().find(|name| limits.iter().all(|limit| limit.contains(name)))
+}
+
+/// A commit of a pull request.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AzureCommit {
+    pub(super) commit_id: String,
+    /// The message.
+    #[serde(default)]
+    pub(super) comment: String,
+    /// In lists, long messages are cut.
+    #[serde(default)]
+    pub(super) comment_truncated: bool,
+    #[serde(default)]
+    author: Option<AzureSignature>,
+    #[serde(default)]
+    committer: Option<AzureSignature>,
+}
+
+#[derive(Debug, Deserialize)]
+struct AzureSignature {
+    #[serde(default)]
+    email: String,
+}
+
+impl AzureCommit {
+    /// Whose the addresses are, is not told.
+    pub(super) fn writers(self) -> [hosted::Writer; 2] {
+        [self.author, self.committer].map(|who| hosted::Writer::Address(who.map(|who| who.email).unwrap_or_default()))
+    }
+}
+
+impl AzurePull {
+    pub(super) fn tip(&self) -> Option<&str> {
+        self.last_merge_source_commit.as_ref().map(|commit| commit.commit_id.as_str())
+    }
+
+    pub(super) fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
+
+    pub(super) fn is_active(&self) -> bool {
+        self.status == "active"
+    }
+
+    /// Why it could not be merged.
+    pub(super) fn failure(&self) -> Option<String> {
+        let status =
+            self.merge_status.as_deref().filter(|it| matches!(*it, "conflicts" | "failure" | "rejectedByPolicy"))?;
+        let more = self.merge_failure_message.as_deref().map(|text| format!(": {}", one_line(text, 300)));
+        Some(format!("{status}{}", more.unwrap_or_default()))
+    }
+}
+
+fn branch_of(name: &str) -> &str {
+    name.strip_prefix(BRANCH).unwrap_or(name)
+}
+
+impl hosted::ForgePull for AzurePull {
+    fn number(&self) -> u64 {
+        self.pull_request_id
+    }
+
+    fn is_own(&self) -> bool {
+        self.fork_source.is_none()
+    }
+
+    fn head(&self) -> &str {
+        branch_of(&self.source_ref_name)
+    }
+
+    fn base(&self) -> &str {
+        branch_of(&self.target_ref_name)
+    }
+
+    /// Nothing says it of those that are open.
+    fn updated_at(&self) -> Option<Timestamp> {
+        self.closed_date.as_ref()?.parse().ok()
+    }
+
+    fn waits_for(&self, reviewer: &str) -> bool {
+        let name = reviewer.rsplit('/').next().unwrap_or(reviewer);
+        // Groups are called `[project]\name`.
+        let is = |it: &AzureReviewer| {
+            it.person.is(name)
+                || it.person.display_name.rsplit('\\').next().is_some_and(|own| own.eq_ignore_ascii_case(name))
+        };
+        self.reviewers.iter().any(is)
+    }
+
+    fn merge_commits(&self) -> impl Iterator<Item = &str> {
+        self.last_merge_commit.iter().map(|commit| commit.commit_id.as_str())
+    }
+
+    fn into_model(self) -> Result<PullRequest, String> {
+        let state = match self.status.as_str() {
+            "active" => PullState::Open,
+            "completed" => PullState::Merged,
+            "abandoned" => PullState::Closed,
+            other => return Err(format!("pull request {} has the state `{other}`", self.pull_request_id)),
+        };
+        let branch = |name: &str| BranchName::parse(branch_of(name)).map_err(|error| error.to_string());
+        let closed: Option<Timestamp> = self.closed_date.as_ref().and_then(|at| at.parse().ok());
+        Ok(PullRequest {
+            number: self.pull_request_id,
+            url: web_address(self.page, self.pull_request_id)?,
+            state,
+            title: self.title,
+            body: self.description.unwrap_or_default(),
+            head: branch(&self.source_ref_name)?,
+            base: branch(&self.target_ref_name)?,
+            head_commit: self.last_merge_source_commit.and_then(|commit| CommitId::parse(&commit.commit_id).ok()),
+            draft: self.is_draft,
+            labels: self.labels.into_iter().filter(|label| label.active).map(|label| label.name).collect(),
+            updated_at: None,
+            closed_at: closed.filter(|_| state != PullState::Open),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_vote_is_told_by_a_line_of_the_history() {
+        let thread = |properties: Value, identities: Value| {
+            let thread = json!({ "publishedDate": "2026-01-05T12:00:00Z", "comments": [{ "author": { "id": "c" } }],
+                "properties": properties, "identities": identities });
+            serde_json::from_value::<AzureThread>(thread).unwrap().approval().map(|(by, _)| by)
+        };
+        let kind = json!({ "$type": "System.String", "$value": "VoteUpdate" });
+        let vote = |vote: Value| json!({ "CodeReviewThreadType": kind, "CodeReviewVoteResult": { "$value": vote } });
+        let mut named = vote(json!("10"));
+        named["CodeReviewVotedByIdentity"] = json!({ "$value": "1" });
+        assert_eq!(thread(named, json!({ "1": { "id": "a" } })).as_deref(), Some("a"));
+        let mut old = vote(json!(5));
+        old["CodeReviewVotedByTfId"] = json!({ "$value": "b" });
+        assert_eq!(thread(old, Value::Null).as_deref(), Some("b"));
+        assert_eq!(thread(vote(json!("10")), Value::Null).as_deref(), Some("c"));
+        assert_eq!(thread(vote(json!("-10")), Value::Null), None);
+        assert_eq!(thread(json!({ "CodeReviewVoteResult": "10" }), Value::Null), None);
+    }
+
+    #[test]
+    fn policies_limit_how_it_is_merged() {
+        let evaluation = |blocking: bool| -> AzureEvaluation {
+            serde_json::from_value(json!({ "status": "approved", "configuration": {
+                "isBlocking": blocking, "isEnabled": true, "type": { "id": MERGE_TYPES, "displayName": "Merge" },
+                "settings": { "allowSquash": true, "allowRebaseMerge": true },
+            } }))
+            .unwrap()
+        };
+        let ways = |all: &[AzureEvaluation]| MergeMethod::ALL.map(|method| strategy(all, method));
+        assert_eq!(ways(&[]), [Some("noFastForward"), Some("squash"), Some("rebase")]);
+        assert_eq!(ways(&[evaluation(true)]), [Some("rebaseMerge"), Some("squash"), None]);
+        assert_eq!(ways(&[evaluation(false)])[0], Some("noFastForward"));
+    }
+}
