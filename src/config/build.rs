@@ -23,6 +23,7 @@ use crate::document::check::{Check, optional};
 use crate::document::secret::CredentialSource;
 use crate::document::word_or::WordOr;
 use crate::forge::ForgeSettings;
+use crate::notify::StatusNeed;
 use crate::registry::LoginSettings;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
@@ -73,18 +74,25 @@ impl Check<'_, '_> {
         let server = raw.server.as_ref().and_then(|at| self.server(at));
         let settings =
             Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat, server };
-        self.somewhere_on_github(raw, &settings);
+        self.somewhere_to_post(raw, &settings);
         Some(settings)
     }
 
-    /// Statuses need a repository on GitHub.
-    fn somewhere_on_github(&mut self, raw: &raw::Config, settings: &Settings) {
-        if settings.repositories.iter().any(|repository| repository.forge.statuses().is_some()) {
-            return;
-        }
-        for receiver in settings.notify.iter().filter(|receiver| receiver.kind.needs_statuses()) {
+    /// Statuses need a repository whose forge takes them.
+    fn somewhere_to_post(&mut self, raw: &raw::Config, settings: &Settings) {
+        let apis: Vec<_> = settings.repositories.iter().filter_map(|repository| repository.forge.statuses()).collect();
+        for receiver in &settings.notify {
+            let message = match receiver.kind.needs() {
+                StatusNeed::Statuses if apis.is_empty() => {
+                    "`kind: forge` needs a repository with a forge and a `token`"
+                }
+                StatusNeed::Deployments if !apis.iter().any(|api| api.deployments) => {
+                    "`kind: github` needs a repository with `forge: { kind: github }`"
+                }
+                StatusNeed::None | StatusNeed::Statuses | StatusNeed::Deployments => continue,
+            };
             if let Some(at) = raw.notify.iter().find(|at| at.value.common.name.value == receiver.name) {
-                self.sink.absent(at.value.said, "`kind: github` needs a repository with `forge: { kind: github }`");
+                self.sink.absent(at.value.said, message);
             }
         }
     }

@@ -69,7 +69,7 @@ server: { listen: 127.0.0.1:8080 }
         Some(CredentialSource::SshKey { key, known_hosts: Some("/etc/landfall/hosts".into()) })
     );
     let api = repository.forge.statuses().unwrap();
-    assert_eq!((api.api_url, api.owner, api.repository), ("https://github.example.com/api/v3", "acme", "a"));
+    assert_eq!(api.base, "https://github.example.com/api/v3/repos/acme/a");
     assert_eq!(api.token, &SecretSource::Env("T".to_owned()));
     assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
     let cap = &repository.caps[0];

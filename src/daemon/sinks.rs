@@ -9,9 +9,8 @@ use secrecy::SecretString;
 
 use crate::config::{Address, Environment, NotifySettings, Settings, Trigger};
 use crate::document::secret::ReadSecrets;
-use crate::forge::StatusApi;
 use crate::landing::incidents::Rules;
-use crate::notify::{Filter, HeartbeatSettings, Landings, Mute, SinkKind, SinkSettings, StatusTarget};
+use crate::notify::{Filter, HeartbeatSettings, Landings, Mute, SinkKind, SinkSettings, StatusNeed, StatusTarget};
 use crate::policy::{Window, WindowState, windows_state};
 
 use super::setup::{SetupError, file, secret};
@@ -60,7 +59,7 @@ pub fn sinks(settings: &Settings, environment: &Environment) -> Result<Vec<SinkS
             repositories: Arc::default(),
         }]);
     }
-    let wanted = settings.notify.iter().any(|receiver| receiver.kind.needs_statuses());
+    let wanted = settings.notify.iter().any(|receiver| receiver.kind.needs() != StatusNeed::None);
     let targets = Arc::new(if wanted { targets(settings, environment)? } else { BTreeMap::new() });
     settings.notify.iter().map(|receiver| sink(receiver, Arc::clone(&targets), environment)).collect()
 }
@@ -115,15 +114,20 @@ fn mute(windows: Vec<Window>) -> Mute {
     })
 }
 
-/// Each repository on GitHub, with the token that is used for its pull requests.
+/// Each repository whose forge takes statuses, with the token that is used for its pull requests.
 fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<String, StatusTarget>, SetupError> {
     let mut targets = BTreeMap::new();
     for repository in &settings.repositories {
-        if let Some(StatusApi { api_url, owner, repository: name, token }) = repository.forge.statuses() {
+        if let Some(api) = repository.forge.statuses() {
+            let what = format!("token of repository {} for its forge", repository.name);
             let target = StatusTarget {
-                api_url: api_url.to_owned(),
-                full_name: format!("{owner}/{name}"),
-                token: secret(token, &format!("GitHub token of repository {}", repository.name), environment)?,
+                commit_page: repository.forge.commit_page().unwrap_or_else(|| format!("{}/commits/", api.base)),
+                base: api.base,
+                full_name: api.repository,
+                user: api.user.map(str::to_owned),
+                token: secret(api.token, &what, environment)?,
+                speech: api.speech,
+                deployments: api.deployments,
             };
             targets.insert(repository.name.clone(), target);
         }

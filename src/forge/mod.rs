@@ -24,6 +24,7 @@ use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{ReadSecrets, SecretSource};
 use crate::git::{LendsToken, Mirror};
+use crate::http::status::StatusSpeech;
 use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
     PullRequestSpec, Reviews,
@@ -115,7 +116,7 @@ macro_rules! forges {
                 }
             }
 
-            /// Where to post commit statuses and deployments in GitHub's format.
+            /// Where and how it takes statuses of commits, if the bot has a token that stays.
             #[must_use]
             pub fn statuses(&self) -> Option<StatusApi<'_>> {
                 match self {
@@ -444,17 +445,21 @@ pub enum Feature {
     MergeAtCommit,
 }
 
-/// A REST API that accepts commit statuses as GitHub's does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Where and how a repository's forge takes statuses of commits.
+#[derive(Debug, Clone)]
 pub struct StatusApi<'a> {
-    /// Its address, without a final `/`.
-    pub api_url: &'a str,
-    /// The repository's owner.
-    pub owner: &'a str,
-    /// The repository's name.
-    pub repository: &'a str,
+    /// The address of the repository's part of the REST API.
+    pub base: String,
+    /// The repository's full name.
+    pub repository: String,
+    /// The account's name, if the token goes with one.
+    pub user: Option<&'a str>,
     /// A token that may write.
     pub token: &'a SecretSource,
+    /// How it takes them.
+    pub speech: &'static StatusSpeech,
+    /// Whether it takes deployments and comments in GitHub's format, too.
+    pub deployments: bool,
 }
 
 /// A pull request that should exist.
@@ -524,7 +529,7 @@ trait PullForge: Sized {
         None
     }
 
-    /// Where to post commit statuses and deployments in GitHub's format.
+    /// Where and how it takes statuses of commits.
     fn statuses(_: &Self::Settings) -> Option<StatusApi<'_>> {
         None
     }

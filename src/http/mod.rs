@@ -21,6 +21,7 @@ pub mod quota;
 pub mod retry;
 mod room;
 mod secrets;
+pub mod status;
 
 use std::time::Duration;
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::secret::{Address, CredentialSource, ReadSecrets, SecretSource};
+use crate::http::status::StatusSpeech;
 
 use super::client::{Failure, FailureKind, Login};
 
@@ -22,15 +23,34 @@ pub(super) struct Opening<'a> {
     pub(super) repositories: &'a BTreeMap<String, StatusTarget>,
 }
 
-/// A GitOps repository whose forge accepts commit statuses like GitHub's.
+/// A GitOps repository whose forge takes statuses of commits.
 #[derive(Debug, Clone)]
 pub struct StatusTarget {
-    /// The REST API: `https://api.github.com`, or `https://HOST/api/v3`.
-    pub api_url: String,
-    /// `owner/name`.
+    /// The address of the repository's part of the REST API: `https://api.github.com/repos/acme/deploys`.
+    pub base: String,
+    /// Its full name.
     pub full_name: String,
-    /// A token that may write statuses, deployments and pull requests.
+    /// The account's name, if the token goes with one.
+    pub user: Option<String>,
+    /// A token that may write statuses; where there are deployments, these and pull requests, too.
     pub token: SecretString,
+    /// How the forge takes statuses.
+    pub speech: &'static StatusSpeech,
+    /// The address of the page of a commit, up to the commit's id.
+    pub commit_page: String,
+    /// Whether the forge takes deployments and comments in GitHub's format, too.
+    pub deployments: bool,
+}
+
+/// What a kind of receiver needs of the repositories' forges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StatusNeed {
+    /// Nothing.
+    None,
+    /// One of them takes statuses of commits.
+    Statuses,
+    /// One of them takes deployments, too.
+    Deployments,
 }
 
 impl Opening<'_> {

@@ -6,6 +6,7 @@
 mod add;
 mod judge;
 mod merge;
+mod status;
 mod wire;
 
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use super::error::{ForgeError, Problem};
 use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Listed, Login, Pages, Repeat, States, may_be_unknown,
 };
-use super::{Opening, PullError};
+use super::{Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
@@ -127,6 +128,12 @@ impl Api for AzureDevOpsApi {
 
     fn commit_page(settings: &AzureDevOpsForgeSettings) -> Option<String> {
         Some(format!("{}/commit/", pages_of(settings)))
+    }
+
+    fn statuses(settings: &AzureDevOpsForgeSettings) -> Option<StatusApi<'_>> {
+        let base = format!("{}{}", settings.site, (DIALECT.route)(&settings.repository));
+        let (repository, user) = (settings.repository.clone(), None);
+        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &AzureDevOpsForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

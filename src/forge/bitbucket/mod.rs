@@ -7,6 +7,7 @@
 mod add;
 mod judge;
 mod merge;
+mod status;
 mod wire;
 
 use jiff::Timestamp;
@@ -16,13 +17,14 @@ use serde_json::{Value, json};
 use url::form_urlencoded::{Serializer, byte_serialize};
 
 use self::add::of_person;
+pub(super) use self::status::body as status_body;
 pub(super) use self::wire::state_of;
 use self::wire::{CloudComment, CloudCommit, CloudPull, CloudRepository, CloudTip};
 use super::error::{ForgeError, Problem};
 use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, is_plain, may_be_unknown, word,
 };
-use super::{Feature, Opening, PullError};
+use super::{Feature, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::{Check, optional};
 use crate::document::fault::Mark;
@@ -124,6 +126,12 @@ impl Api for BitbucketApi {
 
     fn commit_page(settings: &BitbucketForgeSettings) -> Option<String> {
         (settings.api_url == DEFAULT_API).then(|| format!("https://bitbucket.org/{}/commits/", settings.repository))
+    }
+
+    fn statuses(settings: &BitbucketForgeSettings) -> Option<StatusApi<'_>> {
+        let base = format!("{}/repositories/{}", settings.api_url, settings.repository);
+        let (repository, user) = (settings.repository.clone(), settings.email.as_deref());
+        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &BitbucketForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -5,6 +5,7 @@
 
 mod add;
 mod judge;
+mod status;
 mod wire;
 
 use jiff::Timestamp;
@@ -18,7 +19,7 @@ use super::error::{ForgeError, Problem};
 use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, is_plain, may_be_unknown, word,
 };
-use super::{Feature, Opening, PullError};
+use super::{Feature, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
@@ -114,6 +115,12 @@ impl Api for BitbucketDcApi {
     fn commit_page(settings: &BitbucketDcForgeSettings) -> Option<String> {
         let (project, slug) = settings.repository.split_once('/')?;
         Some(format!("{}/projects/{project}/repos/{slug}/commits/", settings.site))
+    }
+
+    fn statuses(settings: &BitbucketDcForgeSettings) -> Option<StatusApi<'_>> {
+        let base = format!("{}/rest", settings.site);
+        let (repository, user) = (settings.repository.clone(), None);
+        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &BitbucketDcForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

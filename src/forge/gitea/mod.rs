@@ -6,6 +6,7 @@
 
 mod add;
 mod judge;
+mod status;
 mod wire;
 
 use std::borrow::Cow;
@@ -25,7 +26,7 @@ use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, WireComment, WireWritten,
     is_plain,
 };
-use super::{Opening, PullError};
+use super::{Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
@@ -179,6 +180,12 @@ impl Api for GiteaApi {
 
     fn commit_page(settings: &GiteaForgeSettings) -> Option<String> {
         Some(format!("{}/{}/commit/", settings.site, settings.repository))
+    }
+
+    fn statuses(settings: &GiteaForgeSettings) -> Option<StatusApi<'_>> {
+        let base = format!("{}/api/v1/repos/{}", settings.site, settings.repository);
+        let (repository, user) = (settings.repository.clone(), None);
+        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &GiteaForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -9,6 +9,7 @@ mod judge;
 mod merge;
 mod queue;
 mod settings;
+mod status;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -194,10 +195,10 @@ impl Api for GitHubApi {
 
     fn statuses(settings: &GitHubForgeSettings) -> Option<StatusApi<'_>> {
         let GitHubForgeSettings { api_url, owner, repository, login } = settings;
-        match login {
-            GitHubLogin::Token(token) => Some(StatusApi { api_url, owner, repository, token }),
-            GitHubLogin::App(_) => None,
-        }
+        let GitHubLogin::Token(token) = login else { return None };
+        let repository = format!("{owner}/{repository}");
+        let base = format!("{}/repos/{repository}", api_url.trim_end_matches('/'));
+        Some(StatusApi { base, repository, user: None, token, speech: &status::SPEECH, deployments: true })
     }
 
     fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -6,6 +6,7 @@
 mod add;
 mod judge;
 mod merge;
+mod status;
 mod train;
 mod wire;
 
@@ -25,7 +26,7 @@ use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Login, Pages, Repeat, States, WireComment, is_plain,
     may_be_unknown,
 };
-use super::{Feature, Opening, PullError};
+use super::{Feature, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
@@ -150,6 +151,12 @@ impl Api for GitLabApi {
 
     fn commit_page(settings: &GitLabForgeSettings) -> Option<String> {
         Some(format!("{}/{}/-/commit/", settings.site, settings.project))
+    }
+
+    fn statuses(settings: &GitLabForgeSettings) -> Option<StatusApi<'_>> {
+        let base = format!("{}/api/v4/projects/{}", settings.site, settings.project.replace('/', "%2F"));
+        let (repository, user) = (settings.project.clone(), None);
+        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &GitLabForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -13,10 +13,12 @@ use crate::model::{IncidentId, Notice, NoticeKind, Texts};
 
 use super::client::Failure;
 use super::memory::SinkMemory;
-use super::opening::Opening;
+use super::opening::{Opening, StatusNeed};
 
 mod alertmanager;
 mod cloudevents;
+mod commit;
+mod forge;
 mod github;
 mod log;
 mod pagerduty;
@@ -71,11 +73,11 @@ macro_rules! sinks {
                 }
             }
 
-            /// Whether it posts only where the repositories' forges accept statuses.
+            /// What it needs of the repositories' forges.
             #[must_use]
-            pub fn needs_statuses(&self) -> bool {
+            pub fn needs(&self) -> StatusNeed {
                 match self {
-                    $( Self::$Kind(_) => <$Sink as Receiver>::NEEDS_STATUSES, )*
+                    $( Self::$Kind(_) => <$Sink as Receiver>::NEEDS, )*
                 }
             }
         }
@@ -130,6 +132,8 @@ sinks! {
     "alertmanager" => Alertmanager(alertmanager::AlertmanagerConfig, alertmanager::AlertmanagerSettings, alertmanager::AlertmanagerSink);
     /// PagerDuty, Events API v2.
     "pagerduty" => PagerDuty(pagerduty::PagerDutyConfig, pagerduty::PagerDutySettings, pagerduty::PagerDutySink);
+    /// Commit statuses on the repositories' own forges.
+    "forge" => Forge(forge::ForgeStatusConfig, forge::ForgeStatusSettings, forge::ForgeStatusSink);
     /// Commit statuses, deployments and comments, in the repositories whose forge is `github`.
     "github" => GitHub(github::GitHubStatusConfig, github::GitHubStatusSettings, github::GitHubStatusSink);
 }
@@ -151,8 +155,8 @@ pub(super) trait Receiver: Sized {
     const LANDINGS: LandingNews = LandingNews::Notified;
     /// Whether it must be notified repeatedly while an incident is open.
     const REPEATS: bool = false;
-    /// Whether it posts only where the repositories' forges accept statuses.
-    const NEEDS_STATUSES: bool = false;
+    /// What it needs of the repositories' forges.
+    const NEEDS: StatusNeed = StatusNeed::None;
 
     /// The sources of its secrets, each with a description.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {

@@ -2,6 +2,7 @@
 
 mod contracts;
 mod doctor;
+mod forges;
 mod github;
 mod receivers;
 mod scene;

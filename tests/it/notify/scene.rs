@@ -85,9 +85,14 @@ pub(super) fn sink(name: &str, keys: &str, secrets: &[(&str, &str)]) -> SinkSett
 
 /// The same, where the repository's forge is GitHub at this address, with the token `TOKEN`.
 pub(super) fn sink_at(api_url: &str, name: &str, keys: &str, secrets: &[(&str, &str)]) -> SinkSettings {
+    let forge = format!("{{ kind: github, apiUrl: '{api_url}', repository: acme/deploys, token: {{ env: TOKEN }} }}");
+    sink_on(&forge, name, keys, secrets)
+}
+
+/// The same, with another forge of the repository.
+pub(super) fn sink_on(forge: &str, name: &str, keys: &str, secrets: &[(&str, &str)]) -> SinkSettings {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("landfall.yaml");
-    let forge = format!("{{ kind: github, apiUrl: '{api_url}', repository: acme/deploys, token: {{ env: TOKEN }} }}");
     let repository = format!("{{ name: deploys, url: 'https://git.example.com/deploys.git', forge: {forge} }}");
     std::fs::write(&path, format!("repositories: [{repository}]\nnotify: [{{ name: {name}, {keys} }}]\n")).unwrap();
     let settings = config::load(&path).unwrap_or_else(|error| panic!("{}", error.render(false))).settings;

@@ -18,11 +18,13 @@ use serde_json::{Value, json};
 
 use crate::document::check::Check;
 use crate::document::fault::Mark;
-use crate::model::{Notice, NoticeKind, Resolution};
+use crate::http::status::{CommitState, at_most};
+use crate::model::{Notice, NoticeKind};
 use crate::notify::client::{Answer, Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::SinkMemory;
-use crate::notify::opening::{Opening, StatusTarget};
+use crate::notify::opening::{Opening, StatusNeed};
 
+use super::commit::{CommitTold, page, place, said, tolerate};
 use super::{Delivered, Delivery, Receiver};
 
 /// Maximum length of a description, in characters.
@@ -60,12 +62,24 @@ struct Target {
     token: SecretString,
 }
 
-/// The content of a commit's status and deployment.
+/// The content of a commit's status and deployment, in GitHub's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Said {
     status: &'static str,
     deployment: &'static str,
     description: String,
+}
+
+impl From<CommitTold> for Said {
+    fn from(CommitTold { state, description }: CommitTold) -> Self {
+        let (status, deployment) = match state {
+            CommitState::Succeeded => ("success", "success"),
+            CommitState::Pending => ("pending", "in_progress"),
+            CommitState::Failed => ("failure", "failure"),
+            CommitState::Ended => ("error", "inactive"),
+        };
+        Self { status, deployment, description: at_most(&description, MAX_DESCRIPTION) }
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,17 +89,16 @@ struct Id {
 
 impl Receiver for GitHubStatusSink {
     type Settings = GitHubStatusSettings;
-    const NEEDS_STATUSES: bool = true;
+    const NEEDS: StatusNeed = StatusNeed::Deployments;
 
     fn open(_: &GitHubStatusSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let mut secrets = Vec::new();
         let mut targets = BTreeMap::new();
-        for (name, StatusTarget { api_url, full_name, token }) in opening.repositories {
-            address(api_url)?;
-            let token = SecretString::from(token.expose_secret().trim());
+        for (name, target) in opening.repositories.iter().filter(|(_, target)| target.deployments) {
+            address(&target.base)?;
+            let token = SecretString::from(target.token.expose_secret().trim());
             secrets.push(token.clone());
-            let base = format!("{}/repos/{full_name}", api_url.trim_end_matches('/'));
-            targets.insert(name.clone(), Target { base, name: full_name.clone(), token });
+            targets.insert(name.clone(), Target { base: target.base.clone(), name: target.full_name.clone(), token });
         }
         Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?, targets })
     }
@@ -97,6 +110,7 @@ impl Receiver for GitHubStatusSink {
         let Some(target) = self.targets.get(&delivery.notice.incident.repository) else { return Ok(None) };
         let mut left_out = Vec::new();
         if let (Some(commit), Some(said)) = (&delivery.notice.incident.commit, said(delivery, memory)) {
+            let said = Said::from(said);
             left_out.extend(tolerate(self.status(target, commit, &said, delivery.notice, memory).await)?);
             left_out.extend(tolerate(self.deployment(target, commit, &said, delivery.notice, memory).await)?);
         }
@@ -224,77 +238,6 @@ impl GitHubStatusSink {
             })
             .await
     }
-}
-
-/// Turns a permanent refusal of this part into a note that it was left out; any other failure remains one. A token that
-/// is refused altogether (401) is a failure.
-fn tolerate(result: Result<(), Failure>) -> Result<Option<String>, Failure> {
-    match result {
-        Ok(()) => Ok(None),
-        Err(failure) if failure.kind == FailureKind::Rejected => Ok(Some(failure.message)),
-        Err(failure) if failure.kind == FailureKind::Refused && failure.status != Some(StatusCode::UNAUTHORIZED) => {
-            Ok(Some(failure.message))
-        }
-        Err(failure) => Err(failure),
-    }
-}
-
-/// What to report about the commit in the notice's place, including everything else that is known to be wrong with it
-/// there.
-fn said(delivery: &Delivery<'_>, memory: &SinkMemory) -> Option<Said> {
-    let notice = delivery.notice;
-    let here = |other: &Notice| other.incident.commit == notice.incident.commit && place(other) == place(notice);
-    let others: Vec<&Notice> = memory
-        .notified
-        .iter()
-        .filter(|(id, told)| **id != delivery.id && here(&told.notice))
-        .map(|(_, told)| &told.notice)
-        .collect();
-    let short = |text: &str| text.chars().take(MAX_DESCRIPTION).collect::<String>();
-    let wrong = |description: String| Said { status: "failure", deployment: "failure", description };
-    if delivery.alarms() {
-        return Some(wrong(short(&match others.len() {
-            0 => about(notice),
-            n => format!("{} of this commit: {}", n + 1, about(notice)),
-        })));
-    }
-    if let Some(first) = others.first() {
-        let first = about(first);
-        return Some(wrong(short(&match others.len() {
-            1 => first,
-            n => format!("{n} of this commit: {first}"),
-        })));
-    }
-    let app = &notice.incident.key.app;
-    let (status, deployment, words) = match (&notice.kind, &notice.resolution) {
-        (NoticeKind::Landed, _) | (_, Some(Resolution::Landed)) => ("success", "success", "landed".to_owned()),
-        (_, Some(Resolution::Released)) => ("pending", "in_progress", "moves again".to_owned()),
-        (_, Some(Resolution::Superseded { by: Some(by) })) => ("error", "inactive", format!("superseded by {by}")),
-        // The commit is new in Git: its own notices will say more.
-        (_, Some(Resolution::Committed { .. }) | None) => return None,
-        (_, Some(other)) => ("error", "inactive", other.as_str().to_owned()),
-    };
-    Some(Said { status, deployment, description: short(&format!("{app} {}: {words}", notice.incident.key.version)) })
-}
-
-/// `web 1.4.0: image-not-found: the registry has no tag 1.4.0`.
-fn about(notice: &Notice) -> String {
-    let incident = &notice.incident;
-    let code = incident.code.map_or_else(|| incident.state.to_string(), |code| code.to_string());
-    let cause = if notice.cause.is_empty() { String::new() } else { format!(": {}", notice.cause) };
-    format!("{} {}: {code}{cause}", incident.key.app, incident.key.version)
-}
-
-/// `prod/eu-1`.
-fn place(notice: &Notice) -> String {
-    let key = &notice.incident.key;
-    let environment = key.environment.as_deref().unwrap_or(&notice.incident.overlay);
-    key.cluster.as_ref().map_or_else(|| environment.to_owned(), |cluster| format!("{environment}/{cluster}"))
-}
-
-fn page(notice: &Notice) -> Option<&str> {
-    let links = &notice.links;
-    links.controller.as_deref().or(links.runbook.as_deref()).or(links.pull_request.as_deref())
 }
 
 fn form(pairs: &[(&str, &str)]) -> String {
