@@ -93,6 +93,12 @@ pub enum Host {
     GitLab(String),
     /// Gitea or Forgejo, at this address of its pages.
     Gitea(String),
+    /// Bitbucket Cloud.
+    Bitbucket,
+    /// Bitbucket Data Center, at this address of its pages.
+    BitbucketDc(String),
+    /// Azure DevOps Services.
+    AzureDevOps,
     /// Something else, or nobody knows.
     Other,
 }
@@ -110,6 +116,9 @@ impl Host {
             _ if has("gitlab") => Self::GitLab(site),
             "codeberg.org" => Self::Gitea(site),
             _ if has("gitea") || has("forgejo") => Self::Gitea(site),
+            "bitbucket.org" | "altssh.bitbucket.org" => Self::Bitbucket,
+            _ if has("bitbucket") => Self::BitbucketDc(site),
+            "dev.azure.com" | "ssh.dev.azure.com" => Self::AzureDevOps,
             _ => Self::Other,
         }
     }
@@ -120,14 +129,37 @@ impl Host {
             Self::GitHub => "GITHUB_TOKEN",
             Self::GitLab(_) => "GITLAB_TOKEN",
             Self::Gitea(_) => "GITEA_TOKEN",
+            Self::Bitbucket | Self::BitbucketDc(_) => "BITBUCKET_TOKEN",
+            Self::AzureDevOps => "AZURE_DEVOPS_TOKEN",
             Self::Other => "GIT_TOKEN",
         }
     }
 
-    /// The forge as it is configured.
-    fn forge(&self, repository: &str) -> Option<String> {
-        let rest = format!("repository: {}, token: {{ env: {} }}", quoted(repository), self.variable());
+    /// The name that Git gives the token with, where it is not one for all.
+    fn username(&self) -> Option<&'static str> {
         match self {
+            Self::Bitbucket => Some("x-token-auth"),
+            Self::BitbucketDc(_) | Self::AzureDevOps => Some("landfall"),
+            Self::GitHub | Self::GitLab(_) | Self::Gitea(_) | Self::Other => None,
+        }
+    }
+
+    /// The forge as it is configured.
+    pub(super) fn forge(&self, repository: &str) -> Option<String> {
+        let of = |name: &str| format!("repository: {}, token: {{ env: {} }}", quoted(name), self.variable());
+        let rest = of(repository);
+        match self {
+            Self::Bitbucket => Some(format!("{{ kind: bitbucket, {rest} }}")),
+            Self::BitbucketDc(site) => {
+                let name = repository.strip_prefix("scm/").unwrap_or(repository);
+                let is_one = name.split('/').count() == 2;
+                is_one.then(|| format!("{{ kind: bitbucket-dc, url: {}, {} }}", quoted(site), of(name)))
+            }
+            Self::AzureDevOps => {
+                let (organization, name) = azure_names(repository)?;
+                let url = quoted(&format!("https://dev.azure.com/{organization}"));
+                Some(format!("{{ kind: azure-devops, url: {url}, {} }}", of(&name)))
+            }
             Self::GitHub => Some(format!("{{ kind: github, {rest} }}")),
             Self::GitLab(site) if site == "https://gitlab.com" => Some(format!("{{ kind: gitlab, {rest} }}")),
             Self::GitLab(site) => Some(format!("{{ kind: gitlab, url: {}, {rest} }}", quoted(site))),
@@ -135,6 +167,19 @@ impl Host {
             Self::Other => None,
         }
     }
+}
+
+/// The organization, and `project/repository`, of a path on Azure DevOps: `acme/Ops/_git/deploys`, or by ssh
+/// `v3/acme/Ops/deploys`. A project of the repository's name may be left out.
+fn azure_names(path: &str) -> Option<(&str, String)> {
+    let plain = |part: &&str| !part.is_empty() && !part.contains('%');
+    let (organization, project, name) = match path.split('/').collect::<Vec<_>>().as_slice() {
+        ["v3", organization, project, name] | [organization, project, "_git", name] => (*organization, *project, *name),
+        [organization, "_git", name] => (*organization, *name, *name),
+        _ => return None,
+    };
+    let all_plain = [organization, project, name].iter().all(plain);
+    all_plain.then(|| (organization, format!("{project}/{name}")))
 }
 
 impl Origin {
@@ -385,7 +430,11 @@ fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>, polic
     let variable = origin.map_or("GIT_TOKEN", |origin| origin.host.variable());
     match origin.map(|origin| origin.url.as_str()) {
         Some(url) if url.starts_with("http") => {
-            _ = writeln!(text, "    # A token that may push; it is never written into a file.\n    credentials: {{ token: {{ env: {variable} }} }}");
+            text.push_str("    # A token that may push; it is never written into a file.\n");
+            _ = match origin.and_then(|origin| origin.host.username()) {
+                Some(name) => writeln!(text, "    credentials: {{ username: {name}, password: {{ env: {variable} }} }}"),
+                None => writeln!(text, "    credentials: {{ token: {{ env: {variable} }} }}"),
+            };
         }
         Some(url) if !url.starts_with('/') && !url.starts_with("file:") => text.push_str(
             "    # Without these, the keys of the user who runs the bot are used.\n    # credentials: { sshKey: { file: /run/secrets/deploy-key }, knownHosts: /run/secrets/known_hosts }\n",

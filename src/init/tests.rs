@@ -128,6 +128,11 @@ fn what_is_proposed_loads_for_every_remote_and_name() {
         Some("ssh://git@gitlab.example.com:2222/acme/deploys.git"),
         Some("https://gitea.example.com:3000/acme/deploys"),
         Some("ssh://git@git.example.com:2222/acme/..deploys"),
+        Some("https://bot@bitbucket.org/acme/deploys.git"),
+        Some("https://bitbucket.example.com/scm/ops/deploys.git"),
+        Some("https://acme@dev.azure.com/acme/Ops/_git/deploys"),
+        Some("git@ssh.dev.azure.com:v3/acme/Ops/deploys"),
+        Some("https://dev.azure.com/acme/My%20Ops/_git/deploys"),
         Some("/srv/git/deploys.git"),
         Some("../deploys"),
     ] {
@@ -212,4 +217,48 @@ fn what_runs_nowhere_is_left_alone() {
     ignore.lines().filter(|line| !line.starts_with('#')).for_each(|line| writeln!(rules, "{line}").unwrap());
     assert_eq!(rules, "gotk-components.yaml\nexamples/\n");
     assert_eq!(proposal(&["apps/web/prod/a.yaml"], "ghcr.io/acme/web:1.0.0", None).ignore, None);
+}
+
+#[test]
+fn the_forge_is_known_by_its_address() {
+    for (address, forge) in [
+        (
+            "https://bot@bitbucket.org/acme/deploys.git",
+            Some("{ kind: bitbucket, repository: \"acme/deploys\", token: { env: BITBUCKET_TOKEN } }"),
+        ),
+        (
+            "https://bitbucket.example.com/scm/ops/deploys.git",
+            Some(
+                "{ kind: bitbucket-dc, url: \"https://bitbucket.example.com\", repository: \"ops/deploys\", token: { env: BITBUCKET_TOKEN } }",
+            ),
+        ),
+        (
+            "ssh://git@bitbucket.example.com:7999/ops/deploys.git",
+            Some(
+                "{ kind: bitbucket-dc, url: \"https://bitbucket.example.com\", repository: \"ops/deploys\", token: { env: BITBUCKET_TOKEN } }",
+            ),
+        ),
+        (
+            "https://acme@dev.azure.com/acme/Ops/_git/deploys",
+            Some(
+                "{ kind: azure-devops, url: \"https://dev.azure.com/acme\", repository: \"Ops/deploys\", token: { env: AZURE_DEVOPS_TOKEN } }",
+            ),
+        ),
+        (
+            "https://dev.azure.com/acme/_git/deploys",
+            Some(
+                "{ kind: azure-devops, url: \"https://dev.azure.com/acme\", repository: \"deploys/deploys\", token: { env: AZURE_DEVOPS_TOKEN } }",
+            ),
+        ),
+        (
+            "git@ssh.dev.azure.com:v3/acme/Ops/deploys",
+            Some(
+                "{ kind: azure-devops, url: \"https://dev.azure.com/acme\", repository: \"Ops/deploys\", token: { env: AZURE_DEVOPS_TOKEN } }",
+            ),
+        ),
+        ("https://dev.azure.com/acme/My%20Ops/_git/deploys", None),
+    ] {
+        let origin = Origin::parse(address, None);
+        assert_eq!(origin.host.forge(&origin.repository).as_deref(), forge, "{address}");
+    }
 }
