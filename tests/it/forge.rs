@@ -11,8 +11,8 @@ use landfall::daemon::Pulls;
 use landfall::forge::{Forge, ForgeError, GitHub, GitHubSettings};
 use landfall::model::{BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState};
 
+use crate::support::forge_stub::{Fault, ForgeStub, TOKEN};
 use crate::support::github_prism;
-use crate::support::github_stub::{Fault, GitHubStub, TOKEN};
 use crate::support::skip;
 
 fn run<T>(work: impl Future<Output = T>) -> T {
@@ -20,19 +20,19 @@ fn run<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// Runs a scenario against the stub, and again through prism.
-fn checked(scenario: impl AsyncFn(GitHubStub)) {
-    run(scenario(GitHubStub::start()));
+fn checked(scenario: impl AsyncFn(ForgeStub)) {
+    run(scenario(ForgeStub::start()));
     if let Some(stub) = github_prism::stub() {
         run(scenario(stub));
     }
 }
 
 /// Runs a scenario that leaves what GitHub documents.
-fn direct(scenario: impl AsyncFn(GitHubStub)) {
-    run(scenario(GitHubStub::start()));
+fn direct(scenario: impl AsyncFn(ForgeStub)) {
+    run(scenario(ForgeStub::start()));
 }
 
-fn settings(stub: &GitHubStub) -> GitHubSettings {
+fn settings(stub: &ForgeStub) -> GitHubSettings {
     GitHubSettings {
         api_url: stub.url(),
         owner: stub.owner(),
@@ -44,7 +44,7 @@ fn settings(stub: &GitHubStub) -> GitHubSettings {
 }
 
 /// A client as a new process would have it.
-fn client(stub: &GitHubStub) -> GitHub {
+fn client(stub: &ForgeStub) -> GitHub {
     GitHub::new(settings(stub)).unwrap()
 }
 
@@ -69,11 +69,11 @@ fn bare(title: &str) -> PullRequestSpec {
     PullRequestSpec { labels: Vec::new(), reviewers: Vec::new(), ..spec(title) }
 }
 
-fn count(stub: &GitHubStub, what: &str) -> usize {
+fn count(stub: &ForgeStub, what: &str) -> usize {
     stub.asked().iter().filter(|asked| *asked == what).count()
 }
 
-fn writes(stub: &GitHubStub) -> Vec<String> {
+fn writes(stub: &ForgeStub) -> Vec<String> {
     stub.asked().into_iter().filter(|asked| !asked.starts_with("GET")).collect()
 }
 
@@ -337,7 +337,7 @@ fn a_head_that_is_gone_is_said_so() {
 
 /// So many closed pull requests of the bot; those up to `old` have not changed for more than half a year at [`now`], and the last
 /// one is the last that did.
-fn closed(stub: &GitHubStub, count: u64, old: u64) {
+fn closed(stub: &ForgeStub, count: u64, old: u64) {
     for number in 1..=count {
         assert_eq!(stub.open(&format!("landfall/{number}"), "main", None), number);
         stub.edit(number, |pull| {
@@ -502,7 +502,7 @@ fn an_endless_list_ends() {
 #[test]
 fn no_request_leaves_the_host() {
     direct(async |stub| {
-        let foreign = GitHubStub::start();
+        let foreign = ForgeStub::start();
         let elsewhere = foreign.url().replace("127.0.0.1", "localhost");
         let link = format!("<{elsewhere}/repos/acme/deploys/pulls?page=2>; rel=\"next\"");
         stub.fault(Fault::on("GET", "/pulls").answer(200, &[("link", &link)], "[]"));
@@ -522,7 +522,7 @@ fn no_request_leaves_the_host() {
 #[test]
 fn an_enterprise_server_is_asked_below_its_path() {
     run(async {
-        let stub = GitHubStub::start_at("/api/v3");
+        let stub = ForgeStub::start_at("/api/v3");
         for number in 0..120 {
             stub.open(&format!("landfall/app-{number}"), "main", None);
         }
@@ -724,7 +724,7 @@ fn no_answer_is_an_error_in_time() {
     });
     run(async {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let stub = GitHubStub::start();
+        let stub = ForgeStub::start();
         let github = GitHub::new(GitHubSettings { api_url: format!("http://{free}"), ..settings(&stub) }).unwrap();
         let error = github.open_pulls("landfall/").await.unwrap_err();
         assert_eq!(error.code(), FailureCode::Network);
@@ -776,7 +776,7 @@ fn hostile_words_pass_through_or_are_refused() {
 }
 
 /// What the stub lists, as text.
-async fn good_list(stub: &GitHubStub) -> String {
+async fn good_list(stub: &ForgeStub) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let address = stub.url().replace("http://", "");
     let mut stream = tokio::net::TcpStream::connect(&address).await.unwrap();
@@ -791,7 +791,7 @@ async fn good_list(stub: &GitHubStub) -> String {
 
 #[test]
 fn settings_that_cannot_work_are_refused_without_repeating_them() {
-    let stub = GitHubStub::start();
+    let stub = ForgeStub::start();
     let good = || settings(&stub);
     for (what, settings, expected) in [
         ("owner", GitHubSettings { owner: "a/../b".to_owned(), ..good() }, "the owner is not a GitHub name"),
@@ -849,8 +849,7 @@ fn a_private_authority_is_trusted_when_configured() {
     let mut server = openssl(&["s_server", "-HTTP", "-accept", &accept, "-cert", "pem", "-key", "key"]);
     let mut server = server.stdout(Stdio::null()).spawn().unwrap();
     let ask = |ca_pem: Option<Vec<u8>>| {
-        let settings =
-            GitHubSettings { api_url: format!("https://{accept}"), ca_pem, ..settings(&GitHubStub::start()) };
+        let settings = GitHubSettings { api_url: format!("https://{accept}"), ca_pem, ..settings(&ForgeStub::start()) };
         run(async { GitHub::new(settings).unwrap().close(1, None, None).await })
     };
     // The first requests may come before the server listens; the client asks three times within 1.5 s.

@@ -8,14 +8,14 @@ use landfall::model::{
     PullState,
 };
 
+use crate::support::forge_stub::{BOT, Fault, ForgeStub, TOKEN};
 use crate::support::github_prism;
-use crate::support::github_stub::{BOT, Fault, GitHubStub, TOKEN};
 
 const HEAD: &str = "landfall/prod";
 const MESSAGE: &str = "prod: bump web to 1.2\n\n- web\n\nLandfall-Update: 0123456789abcdef\nLandfall-To: 1.2\n";
 
 /// Runs a scenario against the stub, and again through prism.
-fn checked(scenario: impl AsyncFn(GitHubStub)) {
+fn checked(scenario: impl AsyncFn(ForgeStub)) {
     direct(&scenario);
     if let Some(stub) = github_prism::stub() {
         run(scenario(stub));
@@ -23,15 +23,15 @@ fn checked(scenario: impl AsyncFn(GitHubStub)) {
 }
 
 /// Runs a scenario that leaves what GitHub documents.
-fn direct(scenario: impl AsyncFn(GitHubStub)) {
-    run(scenario(GitHubStub::start()));
+fn direct(scenario: impl AsyncFn(ForgeStub)) {
+    run(scenario(ForgeStub::start()));
 }
 
 fn run<T>(work: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
 }
 
-fn client(stub: &GitHubStub) -> GitHub {
+fn client(stub: &ForgeStub) -> GitHub {
     GitHub::new(GitHubSettings {
         api_url: stub.url(),
         owner: stub.owner(),
@@ -44,7 +44,7 @@ fn client(stub: &GitHubStub) -> GitHub {
 }
 
 /// An open pull request, and its head's tip.
-async fn opened(stub: &GitHubStub, github: &GitHub) -> (PullRequest, CommitId) {
+async fn opened(stub: &ForgeStub, github: &GitHub) -> (PullRequest, CommitId) {
     let branch = |name: &str| BranchName::parse(name).unwrap();
     let spec = PullRequestSpec {
         title: "web to 1.2".to_owned(),
@@ -243,7 +243,7 @@ fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
 
 #[test]
 fn what_github_refuses_is_told_in_its_words_and_is_no_error() {
-    type Change = fn(&GitHubStub);
+    type Change = fn(&ForgeStub);
     let table: &[(&str, Change)] = &[
         ("At least 1 approving review is required", |stub| {
             stub.rule(Some((405, "At least 1 approving review is required by reviewers with write access.")));

@@ -9,7 +9,8 @@ use std::time::Duration;
 use serde_json::json;
 use url::form_urlencoded::byte_serialize;
 
-use super::wire::{AzureEvaluation, AzurePull, strategy};
+use super::policies::{AzureEvaluation, strategy};
+use super::wire::AzurePull;
 use super::{AzureDevOpsApi, PREVIEW, versioned};
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Listed, Merges, no_method, tell_other};

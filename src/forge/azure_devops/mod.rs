@@ -1,11 +1,12 @@
 //! Azure DevOps: Services (dev.azure.com) or Server, with a personal access token.
 //!
-//! Design: `wire` is its JSON; `add` (labels and reviewers), `judge` (votes and statuses) and `merge` are what it does in its
+//! Design: `wire` and `policies` are its JSON; `add` (labels and reviewers), `judge` (votes and statuses) and `merge` are what it does in its
 //! own way. The rest is in [`hosted`](super::hosted). Source of all of it: Microsoft's "Azure DevOps Services REST API", 7.1.
 
 mod add;
 mod judge;
 mod merge;
+mod policies;
 mod status;
 mod wire;
 

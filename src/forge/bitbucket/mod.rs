@@ -1,12 +1,13 @@
 //! Bitbucket Cloud, with an API token of an account, or an access token of a repository, project or workspace.
 //!
-//! Design: `wire` is Bitbucket's JSON; `add` (reviewers), `judge` (reviews and build statuses) and `merge` are what it does
+//! Design: `wire` and `message` are Bitbucket's JSON; `add` (reviewers), `judge` (reviews and build statuses) and `merge` are what it does
 //! in its own way. The rest is in [`hosted`](super::hosted). Bitbucket tells commits of pull requests by their first
 //! digits: the tips of branches are read beside a list, once for all of it.
 
 mod add;
 mod judge;
 mod merge;
+mod message;
 mod status;
 mod wire;
 
@@ -95,7 +96,7 @@ const DIALECT: Dialect = Dialect {
         Login::Basic { user, .. } => request.basic_auth(user, Some(token)),
         Login::Token(_) | Login::Lent(_) => request.bearer_auth(token),
     },
-    message: |body| wire::message(&body),
+    message: |body| message::message(&body),
     next: |_, _| {
         "give the token the scopes `pullrequest:write` and `repository:write`, and its owner write access".to_owned()
     },

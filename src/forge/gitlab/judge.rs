@@ -9,9 +9,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::GitLabApi;
+use super::checks::{WireJobStatus, WirePipeline};
 use super::wire::{
-    DEVELOPER, WireAccess, WireApproval, WireApprovals, WireJobStatus, WireMergeRequest, WireNote, WirePerson,
-    WirePipeline, WireProject, WirePush, WireReviewer, WireVersion,
+    DEVELOPER, WireAccess, WireApproval, WireApprovals, WireMergeRequest, WireNote, WirePerson, WireProject, WirePush,
+    WireReviewer, WireVersion,
 };
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{

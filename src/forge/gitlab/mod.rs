@@ -1,11 +1,13 @@
 //! GitLab: gitlab.com or self-managed, with a personal, project or group access token.
 //!
-//! Design: `wire` is GitLab's JSON; `add` (labels and reviewers), `judge` (approvals and pipelines), `merge` and `train`
+//! Design: `wire`, `checks` and `message` are GitLab's JSON; `add` (labels and reviewers), `judge` (approvals and pipelines), `merge` and `train`
 //! (merge trains) are what GitLab does in its own way. The rest is in [`hosted`](super::hosted).
 
 mod add;
+mod checks;
 mod judge;
 mod merge;
+mod message;
 mod status;
 mod train;
 mod wire;
@@ -92,7 +94,7 @@ pub(super) const DIALECT: Dialect = Dialect {
         value.set_sensitive(true);
         request.header("PRIVATE-TOKEN", value)
     },
-    message: |body| wire::message(&body),
+    message: |body| message::message(&body),
     next: |_, message| match message.contains("insufficient_scope") {
         true => "make a token with the scope `api`".to_owned(),
         false => "give the token the scope `api`, and its owner at least the role Developer in the project".to_owned(),

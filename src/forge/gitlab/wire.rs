@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
 
+use super::checks::WirePipeline;
 use crate::forge::hosted::{self, or_empty, web_address};
-use crate::model::{BranchName, CheckState, CommitId, MergeMethod, PullRequest, PullState, one_line};
+use crate::model::{BranchName, CommitId, MergeMethod, PullRequest, PullState};
 
 /// A merge request as returned by lists and single reads.
 #[derive(Debug, Clone, Deserialize)]
@@ -320,69 +320,6 @@ impl WirePush {
     }
 }
 
-/// A job, or a status that something outside reported.
-#[derive(Debug, Deserialize)]
-pub(super) struct WireJobStatus {
-    pub(super) name: String,
-    status: String,
-    #[serde(default)]
-    allow_failure: bool,
-}
-
-impl WireJobStatus {
-    pub(super) fn state(&self) -> CheckState {
-        match state_of(&self.status) {
-            CheckState::Failed if self.allow_failure => CheckState::Passed,
-            // A job that a person may start, and need not.
-            _ if self.allow_failure && self.status == "manual" => CheckState::Passed,
-            state => state,
-        }
-    }
-}
-
-/// A pipeline.
-#[derive(Debug, Clone, Deserialize)]
-pub(super) struct WirePipeline {
-    /// Greater than the id of every earlier one.
-    pub(super) id: u64,
-    status: String,
-    #[serde(default)]
-    source: Option<String>,
-    #[serde(default, rename = "ref")]
-    branch: Option<String>,
-    /// What it ran on.
-    #[serde(default)]
-    pub(super) sha: Option<String>,
-}
-
-impl WirePipeline {
-    /// Identifies what a later one replaces.
-    pub(super) fn place(&self) -> (Option<String>, Option<String>) {
-        (self.source.clone(), self.branch.clone())
-    }
-
-    pub(super) fn state(&self) -> CheckState {
-        state_of(&self.status)
-    }
-}
-
-fn state_of(word: &str) -> CheckState {
-    match word {
-        "success" | "skipped" => CheckState::Passed,
-        "failed" | "canceled" => CheckState::Failed,
-        "created"
-        | "waiting_for_resource"
-        | "preparing"
-        | "pending"
-        | "running"
-        | "scheduled"
-        | "manual"
-        | "canceling"
-        | "waiting_for_callback" => CheckState::Pending,
-        word => CheckState::Unknown(one_line(word, 40)),
-    }
-}
-
 /// A merge request's place in a merge train.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireCar {
@@ -406,57 +343,11 @@ pub(super) struct WireIid {
     pub(super) iid: u64,
 }
 
-/// The message of an error. It is a text, a list, or lists by field.
-pub(super) fn message(body: &Value) -> String {
-    let text = |key: &str| body[key].as_str().map(str::to_owned);
-    let told = match &body["message"] {
-        Value::Null => None,
-        other => Some(plain(other)),
-    };
-    let explained = text("error").map(|error| match text("error_description") {
-        Some(more) => format!("{error}: {more}"),
-        None => error,
-    });
-    told.or(explained).unwrap_or_default()
-}
-
-fn plain(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        Value::Array(all) => all.iter().take(5).map(plain).collect::<Vec<_>>().join("; "),
-        Value::Object(all) => {
-            all.iter().take(5).map(|(key, value)| format!("{key} {}", plain(value))).collect::<Vec<_>>().join("; ")
-        }
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
     use super::*;
-
-    #[test]
-    fn a_message_has_one_of_many_shapes() {
-        for (body, expected) in [
-            (json!({ "message": "404 Project Not Found" }), "404 Project Not Found"),
-            (
-                json!({ "message": ["Another open merge request already exists for this source branch: !7"] }),
-                "Another open merge request already exists for this source branch: !7",
-            ),
-            (json!({ "message": { "title": ["is too long", "is odd"] } }), "title is too long; is odd"),
-            (
-                json!({ "error": "insufficient_scope", "error_description": "higher privileges", "scope": "api" }),
-                "insufficient_scope: higher privileges",
-            ),
-            (json!({ "error": "source_branch is missing" }), "source_branch is missing"),
-            (json!([1]), ""),
-            (json!("x"), ""),
-        ] {
-            assert_eq!(message(&body), expected, "{body}");
-        }
-    }
 
     #[test]
     fn a_draft_is_known_by_its_title() {

@@ -16,7 +16,7 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use landfall::demo::git_http::{GitLogin, RequestLog, router};
 use serde_json::{Value, json};
 
-use crate::support::github_stub::{GitHubStub, TOKEN};
+use crate::support::forge_stub::{ForgeStub, TOKEN};
 use crate::support::world::World;
 
 /// What the app's endpoints saw and how they answer.
@@ -29,7 +29,7 @@ struct Seen {
 }
 
 /// A GitHub whose only accepted token is the one that the app is given, with Git at the same address.
-fn github(world: &World, key: &Arc<KeyPair>, seen: &Arc<Mutex<Seen>>) -> GitHubStub {
+fn github(world: &World, key: &Arc<KeyPair>, seen: &Arc<Mutex<Seen>>) -> ForgeStub {
     let login = GitLogin { username: "x-access-token".to_owned(), password: TOKEN.into() };
     let git = router(&world.path("remotes"), Some(login), RequestLog::default());
     let verified = |key: &KeyPair, headers: &HeaderMap| -> Option<Value> {
@@ -65,7 +65,7 @@ fn github(world: &World, key: &Arc<KeyPair>, seen: &Arc<Mutex<Seen>>) -> GitHubS
         seen.lock().unwrap().bodies.push(serde_json::from_slice(&body).unwrap());
         (StatusCode::CREATED, json!({ "token": TOKEN, "expires_at": "2020-03-02T11:00:00Z" }).to_string())
     });
-    GitHubStub::start_around("/api/v3", |api| {
+    ForgeStub::start_around("/api/v3", |api| {
         Router::new()
             .route("/api/v3/meta", get(move || std::future::ready((date, "{}").into_response())))
             .route("/api/v3/repos/acme/deploys/installation", installation)
@@ -81,7 +81,7 @@ fn pem(key: &KeyPair) -> String {
 }
 
 /// The bot comes as an app, with this key, and Git has no credentials of its own.
-fn as_app(world: &World, stub: &GitHubStub, key: &str) {
+fn as_app(world: &World, stub: &ForgeStub, key: &str) {
     fs::write(world.path("app.pem"), key).unwrap();
     let site = stub.url().replace("/api/v3", "");
     world.configure("    url: remotes/deploys.git\n", &format!("    url: {site}/git/deploys.git\n"));

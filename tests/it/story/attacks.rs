@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::forge_stub::Speech;
 use crate::support::git::{fsck, git};
-use crate::support::github_stub::Speech;
 use crate::support::world::{Setup, World};
 
 use super::merges::{prod, started};

@@ -5,8 +5,8 @@ use std::path::Path;
 use serde_json::json;
 
 use super::merges::{does, prod, started, waits};
+use crate::support::forge_stub::Fault;
 use crate::support::git::{fsck, git};
-use crate::support::github_stub::Fault;
 use crate::support::world::{World, overlay};
 
 /// A person presses "Update branch": a merge of the base, and what else they do in it.

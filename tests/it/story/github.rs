@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::json;
 
+use crate::support::forge_stub::Fault;
 use crate::support::git::{fsck, git};
-use crate::support::github_stub::Fault;
 use crate::support::world::{DEV_PROD, Setup, World, no_secret, secret_forms};
 
 fn github(prefix: &'static str) -> Setup {

@@ -17,10 +17,10 @@ use axum::Router;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 
-use super::github_stub::{GitHubState, GitHubStub};
+use super::forge_stub::{ForgeState, ForgeStub};
 use super::server::Server;
 
-type States = Arc<Mutex<BTreeMap<String, GitHubState>>>;
+type States = Arc<Mutex<BTreeMap<String, ForgeState>>>;
 
 struct Prism {
     url: String,
@@ -29,16 +29,16 @@ struct Prism {
 }
 
 /// A stub behind prism; `None`, said aloud, where prism is not installed and not required.
-pub(crate) fn stub() -> Option<GitHubStub> {
+pub(crate) fn stub() -> Option<ForgeStub> {
     static PRISM: OnceLock<Option<Prism>> = OnceLock::new();
     static COUNT: AtomicU64 = AtomicU64::new(1);
     let prism = PRISM.get_or_init(start).as_ref()?;
     let owner = format!("acme-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let state = GitHubState::new(&owner, "deploys");
+    let state = ForgeState::new(&owner, "deploys");
     let mut states = prism.states.lock().unwrap_or_else(PoisonError::into_inner);
     states.insert(state.id().to_string(), state.clone());
     states.insert(owner, state.clone());
-    Some(GitHubStub::behind(state, &prism.url))
+    Some(ForgeStub::behind(state, &prism.url))
 }
 
 fn start() -> Option<Prism> {

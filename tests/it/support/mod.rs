@@ -1,10 +1,10 @@
 //! What the tests stand on: servers and repositories of their own.
 
 pub(crate) mod disk;
+pub(crate) mod forge_stub;
 pub(crate) mod git;
 pub(crate) mod github_prism;
 mod github_shape;
-pub(crate) mod github_stub;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod trip;

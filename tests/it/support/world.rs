@@ -18,8 +18,8 @@ use landfall::model::{BranchName, Identity, Tag};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use super::forge_stub::{ForgeStub, Speech, StubMerge, TOKEN};
 use super::git::{command, file, git, hook, try_git};
-use super::github_stub::{GitHubStub, Speech, StubMerge, TOKEN};
 pub(crate) use super::process::Ran;
 use super::process::{Running, landfall};
 use super::server::Server;
@@ -176,7 +176,7 @@ impl Setup {
         World { dir, host, registry, wire, server, github, _front: front, runtime }
     }
 
-    fn config(&self, host: &str, server: Option<&GitServer>, github: Option<&GitHubStub>) -> String {
+    fn config(&self, host: &str, server: Option<&GitServer>, github: Option<&ForgeStub>) -> String {
         let forge = match github {
             Some(stub) => {
                 let (kind, key, path) = match stub.speech() {
@@ -222,8 +222,8 @@ impl Setup {
 }
 
 /// A GitHub that knows the branches of a repository, and merges in it.
-fn github(speech: Speech, prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> GitHubStub {
-    let stub = GitHubStub::speaking(speech, prefix, |routes| match wire {
+fn github(speech: Speech, prefix: &str, bare: &Path, wire: Option<&Tripwire>) -> ForgeStub {
+    let stub = ForgeStub::speaking(speech, prefix, |routes| match wire {
         Some(wire) => wire.around(Where::Forge, routes),
         None => routes,
     });
@@ -254,7 +254,7 @@ pub(crate) struct World {
     /// What may happen to requests of a world that is [`Setup::wired`].
     pub(crate) wire: Tripwire,
     pub(crate) server: Option<GitServer>,
-    pub(crate) github: Option<GitHubStub>,
+    pub(crate) github: Option<ForgeStub>,
     _front: Option<Server>,
     runtime: tokio::runtime::Runtime,
 }
@@ -289,7 +289,7 @@ impl World {
         self.path("remotes/deploys.git")
     }
 
-    pub(crate) fn github(&self) -> &GitHubStub {
+    pub(crate) fn github(&self) -> &ForgeStub {
         self.github.as_ref().unwrap()
     }
 

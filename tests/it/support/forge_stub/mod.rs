@@ -218,16 +218,16 @@ struct State {
 
 /// What a server answers from; clones share it.
 #[derive(Clone)]
-pub(crate) struct GitHubState(Arc<Mutex<State>>);
+pub(crate) struct ForgeState(Arc<Mutex<State>>);
 
 /// A running stub; it ends when dropped.
-pub(crate) struct GitHubStub {
-    state: GitHubState,
+pub(crate) struct ForgeStub {
+    state: ForgeState,
     prefix: String,
     _server: Option<Server>,
 }
 
-impl GitHubStub {
+impl ForgeStub {
     /// `acme/deploys` at the root, as on api.github.com.
     pub(crate) fn start() -> Self {
         Self::start_at("")
@@ -245,7 +245,7 @@ impl GitHubStub {
 
     /// The same as any forge.
     pub(crate) fn speaking(speech: Speech, prefix: &str, around: impl FnOnce(Router) -> Router) -> Self {
-        let state = GitHubState::new("acme", "deploys");
+        let state = ForgeState::new("acme", "deploys");
         state.lock().speech = speech;
         let (served, below) = (state.clone(), prefix.to_owned());
         let routes = Router::new().fallback(move |request| served.clone().serve(request, below.clone()));
@@ -255,7 +255,7 @@ impl GitHubStub {
     }
 
     /// A state that somebody else serves at `api`.
-    pub(crate) fn behind(state: GitHubState, api: &str) -> Self {
+    pub(crate) fn behind(state: ForgeState, api: &str) -> Self {
         api.clone_into(&mut state.lock().shape.api);
         Self { state, prefix: String::new(), _server: None }
     }
@@ -477,7 +477,7 @@ fn invalid(errors: &Value) -> Answer {
     (422, Vec::new(), body)
 }
 
-impl GitHubState {
+impl ForgeState {
     pub(crate) fn new(owner: &str, name: &str) -> Self {
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         let shape = Shape { api: String::new(), owner: owner.to_owned(), name: name.to_owned(), id };

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::{Answer, GitHubStub, State, StubPull, refuse};
+use super::{Answer, ForgeStub, State, StubPull, refuse};
 use crate::support::github_shape::{check_run, comment, label, review, status, user};
 
 /// A merge that the stub is about to make.
@@ -59,7 +59,7 @@ impl Judged {
     }
 }
 
-impl GitHubStub {
+impl ForgeStub {
     /// Somebody reviews a pull request at its head of now; the word is GitHub's: `APPROVED`, `CHANGES_REQUESTED`, ….
     pub(crate) fn review(&self, number: u64, by: &str, word: &str) {
         let mut state = self.state.lock();

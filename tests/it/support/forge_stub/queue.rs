@@ -3,7 +3,7 @@
 use landfall::daemon::Clock;
 use serde_json::{Value, json};
 
-use super::{Answer, GitHubStub, State, StubMerge, event, user};
+use super::{Answer, ForgeStub, State, StubMerge, event, user};
 
 /// Whether there is one, and what is in it.
 #[derive(Default)]
@@ -38,7 +38,7 @@ impl Queue {
     }
 }
 
-impl GitHubStub {
+impl ForgeStub {
     /// From now on a queue merges, and nobody else.
     pub(crate) fn queue(&self) {
         self.state.lock().queue.on = true;
