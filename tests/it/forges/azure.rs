@@ -10,7 +10,7 @@ fn azure_devops_policies_are_waited_for_or_told() {
             scene.stub.merge_status(Some(word));
             match scene.merge(&tip, None).await.unwrap() {
                 MergeOutcome::NotYet { reason } => {
-                    assert!(waits && reason.contains("still running: Build"), "{reason}")
+                    assert!(waits && reason.contains("still running: Build"), "{reason}");
                 }
                 MergeOutcome::Refused { reason } => assert!(!waits && reason.contains("not met: Build"), "{reason}"),
                 other => panic!("{other:?}"),

@@ -10,9 +10,12 @@ use super::stub::{Stub, say};
 
 const TOKEN: &str = "s3cretT0ken";
 
-/// A forge that takes what it gets: path, the login, JSON.
-fn taker(refusal: Option<(u16, &'static str)>) -> (Stub, Arc<Mutex<Vec<(String, String, Value)>>>) {
-    let taken = Arc::new(Mutex::new(Vec::new()));
+/// What a forge got: path, the login, JSON.
+type Taken = Arc<Mutex<Vec<(String, String, Value)>>>;
+
+/// A forge that takes what it gets.
+fn taker(refusal: Option<(u16, &'static str)>) -> (Stub, Taken) {
+    let taken = Taken::default();
     let kept = Arc::clone(&taken);
     let stub = Stub::start(move |seen| {
         if seen.method != "POST" {
