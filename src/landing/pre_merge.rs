@@ -29,22 +29,37 @@ pub fn review(url: &str, message: &str) -> Landing {
     landing(State::Pending, Some(Rung::Merged), CauseCode::ReviewPending, message, next)
 }
 
+/// A hold that follows from no gate of its own.
+fn of_attention(hold: &Hold, or_wait: &str) -> Option<Landing> {
+    let (state, next) = match hold.attention {
+        Attention::Incident => (
+            State::Stuck,
+            format!("find out what else writes to {}, and stop one of the two{or_wait}", hold.update.overlay),
+        ),
+        Attention::PushedAgain => (
+            State::Stuck,
+            format!(
+                "find out who pushed it again and what is in it; then run `landfall release {}` to accept it, or write another tag",
+                hold.update.app
+            ),
+        ),
+        Attention::Undecidable => (
+            State::Paused,
+            format!("set `adopt: true` in the policy {}, or write the first version by hand", hold.update.policy),
+        ),
+        Attention::Expected | Attention::Never => return None,
+    };
+    Some(landing(state, Some(Rung::Committed), CauseCode::Suspended, &hold.reason, next))
+}
+
 /// A held update.
 #[must_use]
 pub fn held(hold: &Hold) -> Landing {
     let until = hold.until.map_or(String::new(), |until| format!(" ({until:.0})"));
     let or_wait = hold.until.map_or(String::new(), |until| format!(", or wait until {until:.0}"));
     let at = Some(Rung::Committed);
-    if hold.attention == Attention::Incident {
-        let next = format!("find out what else writes to {}, and stop one of the two{or_wait}", hold.update.overlay);
-        return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
-    }
-    if hold.attention == Attention::PushedAgain {
-        let next = format!(
-            "find out who pushed it again and what is in it; then run `landfall release {}` to accept it, or write another tag",
-            hold.update.app
-        );
-        return landing(State::Stuck, at, CauseCode::Suspended, &hold.reason, next);
+    if let Some(found) = of_attention(hold, &or_wait) {
+        return found;
     }
     let paused = |code: CauseCode, what: &str| {
         landing(State::Paused, at, code, &hold.reason, format!("nothing to do but wait until {what}{until}"))

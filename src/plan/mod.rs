@@ -335,6 +335,10 @@ impl Hold {
 pub enum Attention {
     /// It follows from a policy or a person's decision.
     Expected,
+    /// The policy cannot choose: somebody has to change it, or decide once by hand. The reason says how.
+    Undecidable,
+    /// This version can never be written; nothing waits for it. Only who asks for the reason is told.
+    Never,
     /// It stops something that is going wrong: an incident.
     Incident,
     /// A tag was pushed again as another image, which a policy calls an incident.

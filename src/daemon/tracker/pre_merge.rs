@@ -13,7 +13,7 @@ use crate::model::{
     Affected, BranchName, CauseCode, FailureCode, ImageName, Landing, Rung, State, Tag, Tracked, TrackedThing,
     UpdateId, Version,
 };
-use crate::plan::{ActionKind, Declared as DeclaredImage, Gate};
+use crate::plan::{ActionKind, Attention, Declared as DeclaredImage, Gate};
 
 use super::super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 use super::view::{BranchView, View};
@@ -32,7 +32,8 @@ pub(super) fn all(view: &View) -> Vec<Row> {
 fn rows(outcome: &CycleOutcome, heads: &HeadTimes) -> Vec<Row> {
     let repository = outcome.repository.as_str();
     let mut rows: Vec<Row> = outcome.actions.iter().flat_map(|action| action_rows(repository, action)).collect();
-    for hold in &outcome.holds {
+    // What can never be written is not on its way: no row of it would ever end.
+    for hold in outcome.holds.iter().filter(|hold| hold.attention != Attention::Never) {
         let mut row = Row::of_update(repository, &hold.update, pre_merge::held(hold));
         row.tracked.pull_request = hold.pull.as_ref().map(|pull| pull.url.clone());
         row.tracked.declared.since = hold.pull.as_ref().and_then(|pull| heads.get(pull.head.as_str()).copied());

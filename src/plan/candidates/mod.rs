@@ -15,7 +15,9 @@ use self::listed::{Best, ListingCache};
 use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
 use super::retag::{self, Compared};
-use super::{Answers, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, TagSighting, Update};
+use super::{
+    Answers, Attention, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, TagSighting, Update,
+};
 
 /// An update, with the policy that requested it.
 #[derive(Debug)]
@@ -343,7 +345,8 @@ fn choose_pin(
                      set `adopt: true` in the policy, or write the first version by hand"
                 );
                 let to = Version { tag: Some(tag), digest: None };
-                return Choice::NotYet { to, held: GateHold::new(Gate::Hold, reason, None) };
+                let held = GateHold { attention: Attention::Undecidable, ..GateHold::new(Gate::Hold, reason, None) };
+                return Choice::NotYet { to, held };
             }
         }
     };
@@ -553,7 +556,8 @@ fn no_image(tag: Tag, kind: &str) -> Choice {
         "{tag} is no container image but `{kind}`, so it is never written; a `filter` or `ignore` of the policy can leave \
          such tags out"
     );
-    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held: GateHold::new(Gate::Platforms, reason, None) }
+    let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }
 }
 
 pub(super) fn ask(choices: &mut Choices, query: RegistryQuery) -> Choice {

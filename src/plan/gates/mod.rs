@@ -24,7 +24,7 @@ pub(super) struct GateHold {
     pub(super) reason: String,
     /// When the gate opens on its own, if known.
     pub(super) until: Option<Timestamp>,
-    /// Whether it is an incident.
+    /// Whom it concerns.
     pub(super) attention: Attention,
 }
 

@@ -720,6 +720,7 @@ fn a_chart_among_an_images_tags_is_never_written() {
     put(&mut world, "1.3.0", chart(17));
     let plan = world.complete();
     assert!(plan.actions.is_empty() && plan.holds[0].reason.contains("application/vnd.cncf.helm"), "{plan:#?}");
+    assert_eq!(plan.holds[0].attention, Attention::Never, "nothing waits for it");
     // What stands there now is looked at only then, and a chart may follow a chart.
     world.answers.manifests.remove(&(name("acme/web"), tag("1.2.3")));
     assert_eq!(world.plan().queries, Queries::from(RegistryQuery::Manifest(name("acme/web"), tag("1.2.3"))));
@@ -878,6 +879,13 @@ fn a_running_tag_that_the_policy_would_never_choose_is_held_unless_it_adopts() {
     assert!(plan.actions.is_empty() && plan.up_to_date == 0);
     assert_eq!((plan.holds.len(), plan.holds[0].gate), (1, Gate::Hold));
     assert!(plan.holds[0].reason.contains("adopt: true"), "{}", plan.holds[0].reason);
+    // Nobody has rejected it or rolled it back.
+    let told = crate::landing::pre_merge::held(&plan.holds[0]);
+    assert_eq!(
+        (told.state, told.cause.as_ref().unwrap().code),
+        (crate::model::State::Paused, crate::model::CauseCode::Suspended)
+    );
+    assert!(told.cause.unwrap().next.contains("`adopt: true` in the policy dev"));
     assert_eq!(targets(&world("adopt: true,").complete()), ["web prod-120-abe"]);
 }
 
