@@ -6,7 +6,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::observation::{Body, Object, ObjectKey, condition};
+use crate::model::observation::{Body, Object, ObjectKey, Owner, condition};
 use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Version};
 
 use super::chain::{ControllerProgress, Live, contained, landing, paused, pending, stuck};
@@ -16,7 +16,7 @@ use super::health::{Assessment, assess, deployment, replicas, rollout};
 use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
 use super::uses::{CanaryOf, Use, uses};
-use super::{World, cause, tie};
+use super::{World, cause, knative, tie};
 
 /// A judgement and what it is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,11 +48,12 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
         controllers.extend(managed.iter().map(|object| object.key()));
         answers.push(of_use(world, question, used, &managed));
     }
+    let all = if uses.is_empty() { managers(world, question, None) } else { Vec::new() };
     if uses.is_empty() {
-        let all = managers(world, question, None);
         controllers.extend(all.iter().map(|object| object.key()));
         answers.push(without_workload(world, question, &all));
     }
+    knative::decide(world, question, (&uses, &all), &mut answers);
     controllers.sort();
     controllers.dedup();
     let mut live: Vec<Version> = uses.iter().map(|used| used.version.clone()).collect();
@@ -165,7 +166,29 @@ fn of_use(world: &World<'_>, question: &Question, used: &Use<'_>, managers: &[&O
     if progress.is_empty() {
         return orphan(world, question, used);
     }
-    explain(progress, used.carries)
+    let found = explain(progress, used.carries);
+    match used.object.owners.first() {
+        Some(owner) if found.state == State::Shadowed => not_replaced(used, owner),
+        _ => found,
+    }
+}
+
+/// The object that the change is in was applied, and its operator has not acted on it yet. What it made still runs the
+/// version before.
+fn not_replaced(used: &Use<'_>, owner: &Owner) -> Landing {
+    let (kind, name) = (&owner.kind, &owner.name);
+    let message = format!(
+        "the change is applied, and {} still runs {}: the operator behind {kind} {name} has not replaced it yet",
+        used.object.label(),
+        used.version
+    );
+    let next = format!(
+        "wait for the operator; if it persists, see what it says: `kubectl {}describe {} {name}`",
+        cause::in_namespace(used.object),
+        kind.to_lowercase()
+    );
+    let evidence = vec![format!("template: {}", used.written)];
+    pending(Rung::RolledOut, cause::of_platform(cause::make(CauseCode::NotReady, message, evidence, next)))
 }
 
 /// The old pods or the old revision still run next to the new one.

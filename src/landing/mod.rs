@@ -20,6 +20,7 @@ mod health;
 mod image;
 pub mod incidents;
 mod judge;
+mod knative;
 pub mod orphan;
 pub mod pre_merge;
 mod query_index;

@@ -60,7 +60,7 @@ pub fn cannot_tell(cluster: &str, why: Vec<String>) -> Landing {
         blame: CauseCode::Unknown.blame(),
         message: format!("it is unknown what watches this overlay in cluster {cluster}"),
         evidence: why.into_iter().take(MAX_NEAR).collect(),
-        next: "permit or fix what is named above".to_owned(),
+        next: "grant the missing permission, or fix the error named above".to_owned(),
     };
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }

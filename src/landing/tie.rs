@@ -321,7 +321,9 @@ pub(super) fn is_workload(all: &QueryIndex, object: &Object) -> bool {
         object.owners.iter().any(|owner| {
             let deployment = owner.name.rsplit_once('-').map_or("", |(name, _)| name);
             let of_set = owner.kind == "ReplicaSet";
-            all.named(&owner.kind, namespace, &owner.name).next().is_some()
+            // An object of an operator does not say what its pods run.
+            let stands_for = |owner: &&Object| !matches!(&owner.body, Body::Other(it) if it.pods.is_none());
+            all.named(&owner.kind, namespace, &owner.name).any(|owner| stands_for(&owner))
                 || (of_set && all.named("Deployment", namespace, deployment).next().is_some())
                 || (of_set && all.named("Rollout", namespace, deployment).next().is_some())
         })

@@ -55,6 +55,16 @@ pub(super) fn uses<'a>(world: &'a World<'a>, question: &Question) -> Vec<Use<'a>
     if found.iter().any(|used| !used.mirror) {
         found.retain(|used| !used.mirror);
     }
+    // What has ended says nothing about now, unless a person started it: pods of pipelines, Jobs of queues.
+    let ended = |used: &Use<'_>| {
+        !used.object.owners.is_empty()
+            && match &used.object.body {
+                Body::Pod(pod) => pod.phase.as_deref() == Some("Succeeded"),
+                Body::Job(_) => is_over(world, used.object),
+                _ => false,
+            }
+    };
+    found.retain(|used| used.carries != Carries::No || !ended(used));
     put_to_the_test(world, &mut found, &question.image);
     leave_old_revisions(world, &mut found);
     leave_old_pods(&mut found);

@@ -284,6 +284,19 @@ impl<'a> World<'a> {
         })
     }
 
+    /// What an owner of a kind and name owns, for an owner that may not be visible itself.
+    pub(super) fn owned_by<'n>(
+        &self,
+        namespace: &'n str,
+        kind: &'n str,
+        name: &'n str,
+    ) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
+        let found = self.all.bucket(self.look(IndexQuery::OwnedBy.of(namespace, kind, name)));
+        found.filter(move |child: &&Object| {
+            space(child) == namespace && child.owners.iter().any(|link| link.kind == kind && link.name == name)
+        })
+    }
+
     /// Events about an object.
     pub(super) fn events<'n>(&self, about: &'n Object) -> impl Iterator<Item = &'a Event> + use<'a, 'n> {
         let found = self.all.bucket(self.look(IndexQuery::About.of(space(about), &about.kind, &about.name)));

@@ -71,6 +71,7 @@ pub(super) fn stateful_set(root: Field<'_>) -> StatefulSet {
         replicas: spec.get("replicas").int().unwrap_or(1),
         strategy: strategy(spec.get("updateStrategy")),
         partition: spec.get("updateStrategy").get("rollingUpdate").get("partition").count(),
+        min_ready_seconds: spec.get("minReadySeconds").int().unwrap_or(0),
         parallel: spec.get("podManagementPolicy").text().as_deref() == Some("Parallel"),
         template: template(spec.get("template")),
         observed_generation: status.get("observedGeneration").int(),
@@ -256,7 +257,7 @@ pub(super) fn canary(root: Field<'_>) -> Canary {
 }
 
 /// The images of a Revision of Knative: the containers of its own specification, and the digests that it resolved their tags
-/// to when it was made.
+/// to, empty as long as it has not.
 pub(super) fn resolved_images(root: Field<'_>) -> Vec<ResolvedImage> {
     let (spec, status) = (root.get("spec"), root.get("status"));
     let digests = |key| {
@@ -267,10 +268,11 @@ pub(super) fn resolved_images(root: Field<'_>) -> Vec<ResolvedImage> {
     let resolved: Vec<(String, String)> =
         digests("initContainerStatuses").chain(digests("containerStatuses")).collect();
     let of = |container: Container| {
-        let (_, by_digest) = resolved.iter().find(|(name, _)| *name == container.name)?;
-        Some(ResolvedImage { container: container.name, written: container.image, by_digest: by_digest.clone() })
+        let found = resolved.iter().find(|(name, _)| *name == container.name);
+        let by_digest = found.map_or_else(String::new, |(_, digest)| digest.clone());
+        ResolvedImage { container: container.name, written: container.image, by_digest }
     };
-    containers(spec).into_iter().filter_map(of).collect()
+    containers(spec).into_iter().map(of).collect()
 }
 
 /// What an unknown kind reports about its pods, if it has a pod template.

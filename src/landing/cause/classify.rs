@@ -138,7 +138,7 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     if matches!(reason, "InvalidImageName" | "ErrImageNeverPull" | "ImageInspectError") {
         return CauseCode::ImagePull;
     }
-    let text = words(message);
+    let text = words(origin(message));
     // The disk comes first, since its permissions are not the registry's. The network comes before "unauthorized",
     // because an unreachable token server is reported as a failure to authorize.
     let kinds = [
@@ -151,6 +151,84 @@ pub(in crate::landing) fn pull(reason: &str, message: &str) -> CauseCode {
     ];
     let known = kinds.into_iter().find(|(phrases, _)| has(&text, phrases));
     known.map_or(CauseCode::ImagePull, |(_, code)| code)
+}
+
+/// Whether a failed pull may be over at the next attempt: the registry, the network or the kubelet's own limits failed, and
+/// nothing that anybody declared is wrong. A certificate or a scheme that is not accepted does not mend by itself.
+pub(in crate::landing) fn pull_may_pass(reason: &str, message: &str) -> bool {
+    let text = words(origin(message));
+    if pull(reason, message) != CauseCode::ImagePull || has(&text, DISK) {
+        return false;
+    }
+    reason == "RegistryUnavailable" || is_transient(&text) || has(&text, &["pull qps exceeded", "context canceled"])
+}
+
+/// Whether a request failed since a server or the network did, so that the next one may succeed.
+pub(in crate::landing) fn may_pass(message: &str) -> bool {
+    is_transient(&words(message))
+}
+
+fn is_transient(text: &str) -> bool {
+    let lasting = ["x509: ", "certificate", "server gave http response to https client"];
+    let server = [
+        "500 internal",
+        "502 bad",
+        "503 service",
+        "504 gateway",
+        "status code: 500",
+        "status code: 502",
+        "status code: 503",
+        "status code: 504",
+        "status code 500",
+        "status code 502",
+        "status code 503",
+        "status code 504",
+        "server misbehaving",
+        "request canceled",
+        "context deadline exceeded",
+        "connection timed out",
+        "operation timed out",
+    ];
+    !has(text, &lasting) && (has(text, UNREACHABLE) || has(text, &server))
+}
+
+/// Why the artifact of a Flux source or chart could not be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum ArtifactFailure {
+    /// There is none yet, or not of the newest specification: normal after each change.
+    NotYet,
+    /// It has no such path.
+    Path,
+    /// source-controller does not hand it out.
+    Unreachable,
+    /// Anything else.
+    Other,
+}
+
+/// Why the artifact of a Flux source or chart could not be used.
+pub(in crate::landing) fn artifact(message: &str) -> ArtifactFailure {
+    let text = words(message);
+    let has = |phrases: &[&str]| has(&text, phrases);
+    if has(&["path not found", "invalid path", "no such file or directory", "kustomization path"]) {
+        ArtifactFailure::Path
+    } else if has(&["failed to download", "giving up after"]) || is_transient(&text) {
+        ArtifactFailure::Unreachable
+    } else if has(&[
+        "has not been reconciled",
+        "does not have an artifact",
+        "artifact not found",
+        "no artifact available",
+    ]) {
+        ArtifactFailure::NotYet
+    } else {
+        ArtifactFailure::Other
+    }
+}
+
+/// What the image's own registry said. CRI-O and Podman put the mirrors' failures before it, in parentheses and brackets.
+fn origin(message: &str) -> &str {
+    let after = message.split_once("Mirrors also failed").and_then(|(_, rest)| rest.split_once("]):"));
+    after.map_or(message, |(_, rest)| rest)
 }
 
 /// The image that a message of the kubelet or the runtime is about. For a failed image volume, this is the only place
@@ -186,6 +264,15 @@ pub(in crate::landing) fn start(message: &str) -> StartFailure {
         &[
             "failed to reserve container name",
             "failed to reserve sandbox name",
+            "unable to apply cgroup configuration",
+            "unable to start unit",
+            "message recipient disconnected from message bus",
+            "failed to create containerd task: failed to start shim",
+            "failed to start shim",
+            "ttrpc: closed",
+            "dbus: connection closed by user",
+            "failed to write to cgroup",
+            "cgroup deleted",
             "is reserved for",
             "is already in use",
             "context deadline exceeded",
@@ -258,12 +345,20 @@ pub(in crate::landing) enum Refusal {
     NamespaceTerminating,
     /// The namespace does not exist.
     NamespaceMissing,
+    /// The object itself is not valid.
+    Invalid,
+    /// A manifest of a namespaced kind that names no namespace.
+    NoNamespace,
     /// A kind that the cluster does not serve.
     KindMissing,
-    /// An admission webhook that could not be called.
+    /// An admission or conversion webhook that could not be called.
     WebhookDown,
     /// The API server did not answer in time, or asked to retry later.
     ServerBusy,
+    /// The API server could not be reached at all.
+    ServerUnreachable,
+    /// Helm holds the release: another operation is running, or one that was interrupted left its mark.
+    ReleaseLocked,
     /// An admission policy, webhook or plugin.
     Policy,
     /// RBAC.
@@ -283,7 +378,8 @@ const IMMUTABLE: &[&str] = &[
     "immutable field",
     "cannot change",
 ];
-const QUOTA: &[&str] = &["exceeded quota", "quota exceeded", "failed quota", "must specify limits"];
+const QUOTA: &[&str] =
+    &["exceeded quota", "quota exceeded", "failed quota", "must specify limits", "insufficient quota to match"];
 const LIMIT_RANGE: &[&str] = &[
     "maximum cpu usage",
     "maximum memory usage",
@@ -321,14 +417,40 @@ const WEBHOOK_DOWN: &[&str] = &[
 const SERVER_BUSY: &[&str] = &[
     "the server is currently unable to handle the request",
     "the server was unable to return a response in the time allotted",
-    "etcdserver: request timed out",
-    "etcdserver: leader changed",
+    "etcdserver:",
     "too many requests",
+    "client rate limiter wait returned an error",
+    "apiserver not ready",
     "please try again later",
     "the object has been modified",
     "http2: client connection lost",
     "an error on the server",
     "internal error occurred: resource quota evaluation timed out",
+];
+/// What a client says that does not get through to an API server. A bare "context deadline exceeded" may also be the end of
+/// Helm's own patience, so it counts only after a request.
+const UNREACHABLE: &[&str] = &[
+    "cluster unreachable",
+    "dial tcp",
+    "connection refused",
+    "connection reset",
+    "i/o timeout",
+    "no such host",
+    "no route to host",
+    "network is unreachable",
+    "tls handshake timeout",
+    "client.timeout exceeded",
+    "unexpected eof",
+    "get *: context deadline exceeded",
+    "post *: context deadline exceeded",
+    "put *: context deadline exceeded",
+    "patch *: context deadline exceeded",
+    "delete *: context deadline exceeded",
+    "get *: eof",
+    "post *: eof",
+    "put *: eof",
+    "patch *: eof",
+    "delete *: eof",
 ];
 const POLICY: &[&str] = &[
     "admission webhook",
@@ -350,6 +472,14 @@ const RBAC: &[&str] = &[
     "cannot update resource",
     "cannot patch resource",
     "cannot delete resource",
+    "cannot deletecollection resource",
+    "cannot impersonate resource",
+    "cannot bind resource",
+    "cannot escalate resource",
+    "cannot approve resource",
+    "cannot sign resource",
+    "cannot use resource",
+    "cannot set blockownerdeletion",
     "not currently held",
     "not permitted",
 ];
@@ -362,6 +492,8 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
     let text = words(message);
     let has = |phrases: &[&str]| has(&text, phrases);
     let missing = has(&["not found", "no preemption", "does not exist"]);
+    let missing_class =
+        missing || has(&["no priorityclass", "was found", "must not be specified", "the integer value of"]);
     let found = if has(IMMUTABLE) {
         // "updates to statefulset spec for fields other than … are forbidden" is not about permissions.
         Refusal::Immutable
@@ -373,11 +505,17 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
         Refusal::NamespaceTerminating
     } else if (has(&["failed calling webhook", "failed to call webhook"]) && !has(&["denied the request"]))
         || (has(&["image policy webhook"]) && has(WEBHOOK_DOWN) && !has(&["denied one or more images"]))
+        || (has(&["conversion webhook"]) && has(WEBHOOK_DOWN))
     {
         Refusal::WebhookDown
+    } else if has(&[
+        "another operation (install/upgrade/rollback) is in progress",
+        "another operation * is in progress",
+    ]) {
+        Refusal::ReleaseLocked
     } else if has(&["looking up service account", "serviceaccount"]) && has(&["not found", "looking up"]) {
         Refusal::ServiceAccount
-    } else if has(&["no priorityclass", "priorityclass", "priority class"]) {
+    } else if has(&["no priorityclass", "priorityclass", "priority class"]) && missing_class {
         Refusal::PriorityClass
     } else if has(&["runtimeclass"]) && missing {
         Refusal::RuntimeClass
@@ -387,6 +525,8 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
         Refusal::Project
     } else if has(RBAC) {
         Refusal::Rbac
+    } else if has(&["namespace not specified"]) {
+        Refusal::NoNamespace
     } else if has(&[
         "no matches for kind",
         "the server could not find the requested resource",
@@ -395,6 +535,10 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
         Refusal::KindMissing
     } else if has(&["namespaces * not found", "namespace * not found"]) {
         Refusal::NamespaceMissing
+    } else if has(&["cluster unreachable", "error synchronizing cache state", "failed to get cluster info"]) {
+        Refusal::ServerUnreachable
+    } else if has(&["pod * is invalid:"]) {
+        Refusal::Invalid
     } else if has(&["is forbidden", "forbidden:"]) {
         // RBAC names what "cannot" be done, so this is one of the many admission plugins.
         Refusal::Policy
@@ -402,6 +546,8 @@ pub(in crate::landing) fn refusal(message: &str) -> Option<Refusal> {
         Refusal::Hook
     } else if has(SERVER_BUSY) {
         Refusal::ServerBusy
+    } else if has(UNREACHABLE) {
+        Refusal::ServerUnreachable
     } else {
         return None;
     };
@@ -414,9 +560,11 @@ impl Refusal {
         match self {
             Self::Immutable => CauseCode::ImmutableField,
             Self::Quota | Self::LimitRange => CauseCode::Quota,
-            Self::ServiceAccount | Self::PriorityClass | Self::RuntimeClass => CauseCode::ConfigError,
-            Self::NamespaceTerminating | Self::NamespaceMissing | Self::WebhookDown => CauseCode::Dependency,
-            Self::KindMissing | Self::ServerBusy => otherwise,
+            Self::ServiceAccount | Self::PriorityClass | Self::RuntimeClass | Self::Invalid => CauseCode::ConfigError,
+            Self::NamespaceTerminating | Self::NamespaceMissing | Self::WebhookDown | Self::ServerUnreachable => {
+                CauseCode::Dependency
+            }
+            Self::KindMissing | Self::NoNamespace | Self::ServerBusy | Self::ReleaseLocked => otherwise,
             Self::Policy => CauseCode::AdmissionDenied,
             Self::Rbac | Self::Project => CauseCode::Forbidden,
             Self::Hook => CauseCode::Hook,
@@ -426,7 +574,7 @@ impl Refusal {
     /// Whether another version of the image would fare better.
     pub(in crate::landing) fn blame(self) -> Blame {
         match self {
-            Self::Immutable | Self::Policy | Self::Hook => Blame::Version,
+            Self::Immutable | Self::Policy | Self::Hook | Self::Invalid => Blame::Version,
             Self::Quota
             | Self::LimitRange
             | Self::ServiceAccount
@@ -435,8 +583,11 @@ impl Refusal {
             | Self::NamespaceTerminating
             | Self::NamespaceMissing
             | Self::KindMissing
+            | Self::NoNamespace
             | Self::WebhookDown
             | Self::ServerBusy
+            | Self::ServerUnreachable
+            | Self::ReleaseLocked
             | Self::Rbac
             | Self::Project => Blame::Platform,
         }
@@ -452,17 +603,19 @@ impl Refusal {
             | Self::PriorityClass
             | Self::RuntimeClass
             | Self::Policy
+            | Self::Invalid
+            | Self::NoNamespace
             | Self::Rbac
             | Self::Project => true,
             // Something applied in the same sync may provide what is missing.
             Self::NamespaceTerminating | Self::NamespaceMissing | Self::KindMissing => false,
-            Self::WebhookDown | Self::ServerBusy | Self::Hook => false,
+            Self::WebhookDown | Self::ServerBusy | Self::ServerUnreachable | Self::ReleaseLocked | Self::Hook => false,
         }
     }
 
     /// Whether it recovers on its own after an outage, without anybody changing something.
     pub(in crate::landing) fn mends_by_waiting(self) -> bool {
-        matches!(self, Self::WebhookDown | Self::ServerBusy)
+        matches!(self, Self::WebhookDown | Self::ServerBusy | Self::ServerUnreachable)
     }
 }
 
@@ -480,6 +633,8 @@ pub(in crate::landing) enum RenderFailure {
     ClusterUnknown,
     /// Argo CD's repo-server, which renders, does not answer.
     RepoServer,
+    /// Argo CD's own cache (Redis) refuses it or does not answer.
+    Cache,
     /// The AppProject does not exist.
     ProjectMissing,
     /// The AppProject does not allow the source, the destination or a kind.
@@ -528,6 +683,8 @@ pub(in crate::landing) fn render(message: &str) -> RenderFailure {
         "cluster cache",
     ]) {
         RenderFailure::Cluster
+    } else if has(&["noauth", "wrongpass", "redis:", "error getting cached app managed resources"]) {
+        RenderFailure::Cache
     } else if has(&["code = unavailable", "code = deadlineexceeded", "code = resourceexhausted", "code = canceled"])
         || message.contains("argocd-repo-server")
     {
@@ -570,7 +727,7 @@ impl RenderFailure {
     /// Its cause code.
     pub(in crate::landing) fn code(self) -> CauseCode {
         match self {
-            Self::Cluster | Self::RepoServer => CauseCode::Dependency,
+            Self::Cluster | Self::RepoServer | Self::Cache => CauseCode::Dependency,
             Self::ClusterUnknown | Self::ProjectMissing => CauseCode::ConfigError,
             Self::ProjectForbids => CauseCode::Forbidden,
             Self::Fetch => CauseCode::FetchFailed,
@@ -580,8 +737,24 @@ impl RenderFailure {
 
     /// Whether it recovers on its own after an outage.
     pub(in crate::landing) fn mends_by_waiting(self) -> bool {
-        matches!(self, Self::Cluster | Self::RepoServer)
+        matches!(self, Self::Cluster | Self::RepoServer | Self::Cache)
     }
+}
+
+/// At which step Argo CD's hydrator failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::landing) enum Hydration {
+    /// It could not push what it rendered.
+    Push,
+    /// It could not render.
+    Build,
+}
+
+/// At which step Argo CD's hydrator failed.
+pub(in crate::landing) fn hydration(message: &str) -> Hydration {
+    let text = words(message);
+    let pushes = ["permission to * denied", "protected branch", "pre-receive hook declined", "not allowed to push"];
+    if has(&text, &pushes) { Hydration::Push } else { Hydration::Build }
 }
 
 /// What a timed-out health check says about the objects it waited for.
@@ -660,11 +833,61 @@ mod tests {
             ("no match for platform in manifest: not found", C::ImagePlatform),
             ("Back-off pulling image \"ghcr.io/acme/web:1.404.0\"", C::ImagePull),
             (
+                "(Mirrors also failed: [m.corp/acme/web:1: pinging container registry m.corp: dial tcp: no such host]): ghcr.io/acme/web:1: reading manifest 1 in ghcr.io/acme/web: manifest unknown",
+                C::ImageNotFound,
+            ),
+            (
+                "(Mirrors also failed: [m.corp/acme/web:1: manifest unknown]): ghcr.io/acme/web:1: pinging container registry ghcr.io: dial tcp: i/o timeout",
+                C::ImagePull,
+            ),
+            (
                 "failed to do request: Head \"https://r/v2/\": x509: certificate signed by unknown authority",
                 C::ImagePull,
             ),
         ] {
             assert_eq!(pull("ErrImagePull", message), code, "{message}");
+        }
+    }
+
+    #[test]
+    fn pulls_that_may_pass_are_told_from_those_that_will_not() {
+        for (reason, message, passes) in [
+            (
+                "ErrImagePull",
+                "unexpected status from HEAD request to https://r.corp/v2/x/manifests/1: 502 Bad Gateway",
+                true,
+            ),
+            ("ErrImagePull", "pull QPS exceeded", true),
+            ("ErrImagePull", "rpc error: code = Canceled desc = failed to pull: context canceled", true),
+            ("ErrImagePull", "dial tcp: lookup r.corp on 10.0.0.10:53: no such host", true),
+            ("RegistryUnavailable", "the registry is away", true),
+            ("ErrImagePull", "tls: failed to verify certificate: x509: certificate signed by unknown authority", false),
+            ("ErrImagePull", "failed to extract layer sha256:aa: connection reset by the snapshotter", false),
+            ("ErrImagePull", "manifest unknown", false),
+            ("InvalidImageName", "couldn't parse image reference", false),
+            ("ImagePullBackOff", "Back-off pulling image \"r.corp/x:1\"", false),
+        ] {
+            assert_eq!(pull_may_pass(reason, message), passes, "{message}");
+        }
+    }
+
+    #[test]
+    fn artifacts_are_told_apart() {
+        for (message, failure) in [
+            ("kustomization path not found: stat /tmp/k-1/apps/web: no such file or directory", ArtifactFailure::Path),
+            (
+                "failed to download archive: GET http://source.flux./x.tgz giving up after 5 attempt(s): connection refused",
+                ArtifactFailure::Unreachable,
+            ),
+            (
+                "HelmChart 'flux/web' is not ready: latest generation of object has not been reconciled",
+                ArtifactFailure::NotYet,
+            ),
+            ("HelmChart 'flux/web' is not ready: does not have an artifact", ArtifactFailure::NotYet),
+            ("Source artifact not found, retrying in 30s", ArtifactFailure::NotYet),
+            ("failed to verify archive digest", ArtifactFailure::Other),
+        ] {
+            assert_eq!(artifact(message), failure, "{message}");
         }
     }
 
@@ -734,6 +957,11 @@ mod tests {
         let immutable = "services \"quota-exceeded\" is forbidden: User \"x\" cannot patch resource \"services\"";
         assert_eq!(refusal(immutable), Some(Refusal::Rbac));
         assert_eq!(refusal("Deployment.apps \"immutable-field\" is invalid: spec.replicas: Invalid value: -1"), None);
+        // Helm's own patience ends with the same words as a request that nobody answers.
+        assert_eq!(
+            refusal("resource Deployment/web/web not ready. status: InProgress: context deadline exceeded"),
+            None
+        );
     }
 
     #[test]
@@ -751,6 +979,16 @@ mod tests {
             ("image policy webhook backend denied one or more images: x is not signed", Refusal::Policy),
             ("violates PodSecurity \"restricted:latest\": runAsNonRoot != true", Refusal::Policy),
             ("User \"system:serviceaccount:a:b\" cannot create resource \"pods\" in API group", Refusal::Rbac),
+            (
+                "User \"system:serviceaccount:a:b\" cannot impersonate resource \"serviceaccounts\" in API group",
+                Refusal::Rbac,
+            ),
+            ("User \"x\" cannot deletecollection resource \"pods\" in API group", Refusal::Rbac),
+            (
+                "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on: , <nil>",
+                Refusal::Rbac,
+            ),
+            ("insufficient quota to match these scopes: [{PriorityClass In [critical]}]", Refusal::Quota),
             ("some plugin that nobody knows says no", Refusal::Policy),
         ] {
             let message = format!("pods \"web-7d9-\" is forbidden: {reason}");
@@ -763,6 +1001,23 @@ mod tests {
             ),
             ("admission webhook \"p.example.com\" denied the request: connection refused is no label", Refusal::Policy),
             ("the server is currently unable to handle the request", Refusal::ServerBusy),
+            ("etcdserver: mvcc: database space exceeded", Refusal::ServerBusy),
+            (
+                "conversion webhook for example.com/v1, Kind=Widget failed: Post \"https://conv.example.svc:443/convert\": no endpoints available for service \"conv\"",
+                Refusal::WebhookDown,
+            ),
+            (
+                "Helm upgrade failed: Kubernetes cluster unreachable: Get \"https://10.1.0.1:443/version\": context deadline exceeded",
+                Refusal::ServerUnreachable,
+            ),
+            ("Patch \"https://10.1.0.1:443/apis/apps/v1/x\": context deadline exceeded", Refusal::ServerUnreachable),
+            ("Get \"https://10.1.0.1:443/api\": net/http: TLS handshake timeout", Refusal::ServerUnreachable),
+            ("Post \"https://10.1.0.1:443/api\": dial tcp 10.1.0.1:443: i/o timeout", Refusal::ServerUnreachable),
+            ("another operation (install/upgrade/rollback) is in progress", Refusal::ReleaseLocked),
+            (
+                "ConfigMap/x namespace not specified: the server could not find the requested resource",
+                Refusal::NoNamespace,
+            ),
         ] {
             assert_eq!(refusal(message), Some(refusal_found), "{message}");
         }

@@ -197,15 +197,36 @@ pub(super) fn next_for(refusal: Refusal, object: &Object, subject: Option<&Subje
         }
         Refusal::KindMissing => "install the CustomResourceDefinition that the message names first".to_owned(),
         Refusal::WebhookDown => {
-            "see why the admission webhook that the message names does not answer: its Service has no ready pods, or cannot be \
+            "see why the conversion or admission webhook that the message names does not answer: its Service has no ready pods, or cannot be \
              reached from the API server; the request is retried automatically"
                 .to_owned()
+        }
+        Refusal::ServerUnreachable => {
+            "see why what the message names does not answer: the server itself, the network in between, and the address that is \
+             configured; the request is retried automatically"
+                .to_owned()
+        }
+        Refusal::ReleaseLocked => {
+            let name = &object.name;
+            format!(
+                "see whether another Helm operation is still running (`helm {place}history {name}`); if one was interrupted and the \
+                 last revision stays pending, go back to the last good one: `helm {place}rollback {name} REVISION`"
+            )
+        }
+        Refusal::Invalid => "correct the field that the message names, and commit".to_owned(),
+        Refusal::NoNamespace => {
+            "give the object that the message names a `metadata.namespace`, or set the controller's target namespace".to_owned()
+        }
+        Refusal::Quota => {
+            let namespace = subject.and_then(|it| it.namespace.as_ref()).map(|name| format!("-n {name} "));
+            let place = namespace.unwrap_or_else(|| in_namespace_of_workload(object));
+            format!("raise the namespace's quota or lower what is requested: `kubectl {place}describe quota`")
         }
         Refusal::ServerBusy => "wait: the request is retried; if it persists, look at the API server and etcd".to_owned(),
         Refusal::Project => {
             "allow it in the AppProject that the message names, or put the Application into another project".to_owned()
         }
-        Refusal::Quota | Refusal::Policy | Refusal::Rbac | Refusal::Hook => {
+        Refusal::Policy | Refusal::Rbac | Refusal::Hook => {
             next(refusal.code(CauseCode::Unknown), object, None)
         }
     }
@@ -224,6 +245,10 @@ fn immutable(object: &Object, subject: Option<&Subject>) -> String {
         "Job" => format!(
             "delete the Job {name} once it has finished, so that it is made again: `kubectl {namespace}delete job {name}` (or \
              give each version's Job its own name)"
+        ),
+        "PersistentVolumeClaim" | "PersistentVolume" => format!(
+            "revert the change of the fixed field of {kind} {name}: replacing it would lose its data; to change it, make a new claim \
+             with another name and copy the data"
         ),
         _ => format!(
             "revert the change of the fixed field of {kind} {name}; if it must change, plan the replacement of {kind} {name}, \
@@ -251,6 +276,11 @@ pub(super) fn next_for_render(failure: RenderFailure, object: &Object) -> String
         }
         RenderFailure::RepoServer => {
             "see whether Argo CD's repo-server is up and not overloaded: its pods and their log; it is retried automatically"
+                .to_owned()
+        }
+        RenderFailure::Cache => {
+            "see why Argo CD cannot use its own Redis: its pods, and the password in the Secret argocd-redis, which all of Argo CD's \
+             components must share (restart those that have an old one)"
                 .to_owned()
         }
         RenderFailure::ProjectMissing => {

@@ -7,10 +7,12 @@
 use crate::model::observation::{Application, AutoSync, Body, Object, OperationState, Revision};
 use crate::model::{CauseCode, ImageReference, Landing, Rung, State};
 
+use super::on_demand::{self, Applied};
 use super::{
     ControllerProgress, LeftBehind, Live, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for,
     stuck, unproven, written_by_hand,
 };
+use crate::landing::cause::classify::{self, Hydration, RenderFailure};
 use crate::landing::health::argo;
 use crate::landing::image::{Carries, SameImage, carries, same_image};
 use crate::landing::question::{Contains, Question};
@@ -71,7 +73,8 @@ fn before(at: &At<'_>, listed: bool) -> Option<Landing> {
     }
     if let Some((failure, error)) = argo::error(object, app) {
         // After a failed render, a single source shows its unresolved name: the error is about the newest commit.
-        let rung = if error.code == CauseCode::FetchFailed { Rung::Fetched } else { rung_for(at.compared) };
+        let unread = error.code == CauseCode::FetchFailed || failure == RenderFailure::Cache;
+        let rung = if unread { Rung::Fetched } else { rung_for(at.compared) };
         return Some(if failure.mends_by_waiting() { pending(rung, error) } else { stuck(rung, error) });
     }
     if let Some(found) = hydrator(at) {
@@ -138,8 +141,16 @@ fn hydrator(at: &At<'_>) -> Option<Landing> {
         "sourceHydrator.currentOperation: Failed at {}",
         it.dry_sha.as_ref().map(Revision::short).unwrap_or_default()
     )];
-    let made =
-        cause::make(CauseCode::BuildFailed, message, evidence, cause::next(CauseCode::BuildFailed, at.object, None));
+    let made = match classify::hydration(said) {
+        Hydration::Push => {
+            let next = "give Argo CD's commit-server credentials that may push to the hydrated branch (a repository-write Secret); \
+                        the message names who was refused";
+            cause::make(CauseCode::PushRejected, message, evidence, next)
+        }
+        Hydration::Build => {
+            cause::make(CauseCode::BuildFailed, message, evidence, cause::next(CauseCode::BuildFailed, at.object, None))
+        }
+    };
     Some(stuck(Rung::Applied, made))
 }
 
@@ -163,7 +174,12 @@ fn operation(at: &At<'_>) -> Option<Landing> {
                 && !at.app.sync_revisions.is_empty()
                 && operation.revisions != at.app.sync_revisions
                 && at.app.auto_sync != AutoSync::Off;
-            (!other).then(|| stuck(Rung::Applied, argo::failure(at.object, operation)))
+            let failed = || argo::failure(at.object, operation);
+            match (other, argo::is_outage(operation)) {
+                (true, _) => None,
+                (false, true) => Some(pending(Rung::Applied, failed())),
+                (false, false) => Some(stuck(Rung::Applied, failed())),
+            }
         }
         _ => sync_error(at),
     }
@@ -372,6 +388,11 @@ fn by_itself(at: &At<'_>) -> Landing {
     let proven = !versions.is_empty() && versions.iter().all(|it| carries(&wanted.version, &it.version) != Carries::No);
     let found = argo::application(at.world, object, app);
     if !proven && found.verdict == crate::model::Verdict::Current {
+        let is_applied = at.compared == Contains::Yes || at.applied == Contains::Yes;
+        let listed = app.resources.iter().flatten().map(Applied::from);
+        if is_applied && let Some(landed) = on_demand::landed(at.world, object, listed) {
+            return landed;
+        }
         let next =
             "add the workloads to the dump: an Application alone does not show which image is in the live template";
         return unproven(Rung::Applied, object, "nothing shows which image is live", next);

@@ -6,6 +6,7 @@
 use crate::model::observation::{Body, Condition, ConditionStatus, Kustomization, Object, Revision, Source, condition};
 use crate::model::{Cause, CauseCode, Landing, Rung, State, Verdict};
 
+use super::on_demand::{self, Applied};
 use super::{
     ControllerProgress, LeftBehind, Live, drifted, landing, not_fetched, passed, paused, pending, pinned, rung_for,
     stuck, unproven, written_by_hand,
@@ -107,7 +108,15 @@ impl Step<'_> {
         let ready = condition(self.conditions, "Ready");
         let verdict = flux::kustomization(self.world, self.object, it);
         if self.attempted == Contains::No {
-            return Some(self.behind(verdict.cause, ready));
+            // The attempted revision is written only after the artifact has been read, so this is about the newest one.
+            let unread = ready.is_some_and(|c| c.status == ConditionStatus::False && c.reason == "ArtifactFailed");
+            return Some(match (verdict.verdict, verdict.cause) {
+                (Verdict::Failed, Some(cause)) if unread && self.fetched == Contains::Yes => {
+                    stuck(Rung::Applied, cause)
+                }
+                (_, Some(cause)) if unread && cause.code == CauseCode::Dependency => pending(Rung::Applied, cause),
+                (_, cause) => self.behind(cause, ready),
+            });
         }
         match (verdict.verdict, verdict.cause, ready) {
             (Verdict::Current, ..) => None,
@@ -161,6 +170,9 @@ impl Step<'_> {
             (Verdict::Paused, Some(cause)) => return Some(paused(Rung::Fetched, cause)),
             (Verdict::Failed, Some(cause)) => return Some(stuck(Rung::Fetched, cause)),
             (Verdict::Unknown, cause) => return Some(landing(State::Unknown, Some(Rung::Fetched), cause)),
+            (Verdict::Progressing, Some(cause)) if cause.code == CauseCode::FetchFailed => {
+                return Some(pending(Rung::Fetched, cause));
+            }
             _ => {}
         }
         if it.artifact.is_none() && has == Contains::Unknown {
@@ -208,7 +220,7 @@ fn after_kustomization(
     listed: bool,
 ) -> Landing {
     let object = step.object;
-    let Some(live) = live else { return by_itself(step, it) };
+    let Some(live) = live else { return by_itself(step, it, applied) };
     let current = it.last_applied.iter().chain(&it.last_applied_origin).cloned().collect::<Vec<_>>();
     if applied == Contains::No && listed {
         let older = applied_once(it).skip_while(|revision| !contains(question, Some(revision))).skip(1);
@@ -284,13 +296,19 @@ fn contains(question: &Question, revision: Option<&Revision>) -> bool {
 }
 
 /// Without any workload: health checks show how it is, but not which image it is.
-fn by_itself(step: &Step<'_>, it: &Kustomization) -> Landing {
+fn by_itself(step: &Step<'_>, it: &Kustomization, applied: Contains) -> Landing {
     let found = flux::kustomization(step.world, step.object, it);
     match (found.verdict, found.cause) {
         (Verdict::Failed, cause) => landing(State::Stuck, Some(Rung::Running), cause),
         (Verdict::Progressing, cause) => landing(State::Pending, Some(Rung::Running), cause),
         (Verdict::Unknown, cause) => landing(State::Unknown, Some(Rung::Running), cause),
         _ => {
+            let listed = it.inventory.iter().flatten().map(Applied::from);
+            if applied == Contains::Yes
+                && let Some(landed) = on_demand::landed(step.world, step.object, listed)
+            {
+                return landed;
+            }
             let next = "add the workloads to the dump: a Kustomization alone does not show which image is live";
             unproven(Rung::Applied, step.object, "nothing shows which image is live", next)
         }

@@ -6,6 +6,7 @@ use crate::model::{CauseCode, Landing, Rung, State, Verdict};
 
 use super::flux::source_contains;
 use super::{ControllerProgress, Live, drifted, landing, paused, pending, stuck, unproven, written_by_hand};
+use crate::landing::cause::classify::{self, Refusal};
 use crate::landing::health::{assess, flux};
 use crate::landing::question::{Contains, Question};
 use crate::landing::{World, cause};
@@ -33,11 +34,12 @@ fn unfinished(object: &Object, it: &HelmRelease) -> Option<Landing> {
         return None;
     }
     let ready = condition(&it.conditions, "Ready")?;
-    let failed =
-        ready.status == ConditionStatus::False && ["InstallFailed", "UpgradeFailed"].contains(&ready.reason.as_str());
+    let failures = ["InstallFailed", "UpgradeFailed"];
+    let failed = ready.status == ConditionStatus::False && failures.contains(&ready.reason.as_str());
     if failed {
         let made = cause::of_condition(object, flux::release_code(ready), ready);
-        return Some(stuck(Rung::Running, made));
+        let outage = classify::refusal(&ready.message).is_some_and(Refusal::mends_by_waiting);
+        return Some(if outage { pending(Rung::Running, made) } else { stuck(Rung::Running, made) });
     }
     let going = ready.status == ConditionStatus::Unknown && !is_deployed(it);
     going.then(|| {

@@ -7,6 +7,7 @@ use crate::model::{Cause, CauseCode, Landing, Rung, State, Version};
 pub(super) mod argo;
 pub(super) mod flux;
 pub(super) mod helm;
+mod on_demand;
 
 use super::cause;
 use super::question::Contains;

@@ -67,6 +67,7 @@ pub(in crate::landing) fn error(object: &Object, app: &Application) -> Option<(R
     let what = match failure {
         RenderFailure::Cluster => "the destination cluster cannot be reached: ",
         RenderFailure::RepoServer => "Argo CD's repo-server does not answer: ",
+        RenderFailure::Cache => "Argo CD's own cache refuses it or does not answer: ",
         _ => "",
     };
     let message = format!("{}: {what}{}", object.label(), found.message);
@@ -141,7 +142,8 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
             }
             let synced = app.sync_status.as_deref() == Some("Synced");
             let failed = failure(object, operation);
-            (!synced || failed.code == CauseCode::Hook).then(|| Assessment::because(Verdict::Failed, failed))
+            let verdict = if is_outage(operation) { Verdict::Progressing } else { Verdict::Failed };
+            (!synced || failed.code == CauseCode::Hook).then(|| Assessment::because(verdict, failed))
         }
         _ => {
             let error = app.conditions.iter().find(|c| c.kind == "SyncError")?;
@@ -226,7 +228,7 @@ fn waits_for(
         let next = if gone { end_operation(object) } else { cause::next(code, object, None) };
         let what = if gone {
             format!(
-                ", but {kind} {name} does not exist (any more): it was deleted by its TTL or by hand before its end was seen"
+                ", but {kind} {name} no longer exists: it was deleted (by its TTL or by hand) before Argo CD saw it finish"
             )
         } else {
             String::new()
@@ -238,13 +240,15 @@ fn waits_for(
     };
     let found = assess(world, target);
     let broken = hard || found.verdict == Verdict::Failed;
-    let mut next = cause::next(code, object, None);
-    if let Some(why) = found.cause {
-        evidence.push(why.message);
-        evidence.extend(why.evidence);
-        next = why.next;
-    }
-    Flight { cause: Some(cause::make(code, message, evidence, next)), hard: broken }
+    let Some(why) = found.cause else {
+        let next = cause::next(code, object, None);
+        return Flight { cause: Some(cause::make(code, message, evidence, next)), hard: broken };
+    };
+    evidence.extend(why.evidence);
+    let made = cause::make(code, format!("{message}; {}", why.message), evidence, why.next);
+    // A hook that cannot be scheduled or pulled says nothing about the version; an earlier wave is another app's.
+    let blame = if code == CauseCode::Hook { why.blame } else { made.blame };
+    Flight { cause: Some(Cause { blame, ..made }), hard: broken }
 }
 
 /// A hook that has not appeared this long after the operation started never will.
@@ -258,6 +262,32 @@ fn end_operation(object: &Object) -> String {
     )
 }
 
+/// Whether the operation is not tried again.
+fn has_ended(operation: &OperationState) -> bool {
+    matches!(operation.phase.as_deref(), Some("Failed" | "Error"))
+}
+
+/// After an outage. A failed operation is not repeated for the same revision.
+fn sync_again(object: &Object) -> String {
+    format!(
+        "once what the message names answers again, sync again: `argocd app sync {}`; automated sync does not retry a failed \
+         revision",
+        object.name
+    )
+}
+
+/// After a failed hook: the operation has ended with it.
+fn hook_failed(object: &Object, hook: Option<&ResourceResult>) -> String {
+    let log = hook.filter(|hook| hook.kind == "Job").map_or_else(
+        || "the log of the hook's pod".to_owned(),
+        |hook| {
+            let place = hook.namespace.as_ref().map_or_else(String::new, |namespace| format!("-n {namespace} "));
+            format!("the log of its pod, if the Job still exists: `kubectl {place}logs job/{}`", hook.name)
+        },
+    );
+    format!("read {log}; once the cause is mended, sync again: `argocd app sync {}`", object.name)
+}
+
 fn is_failed_hook(result: &ResourceResult) -> bool {
     let is_hook = result.hook_type.as_deref().is_some_and(|kind| !kind.is_empty());
     is_hook && matches!(result.hook_phase.as_deref(), Some("Failed" | "Error"))
@@ -269,6 +299,11 @@ fn refused(operation: &OperationState) -> (&str, Option<Refusal>) {
     let failed = operation.resources.iter().find(|it| it.status.as_deref() == Some("SyncFailed"));
     let said = failed.and_then(|it| it.message.as_deref()).unwrap_or(summary);
     (said, classify::refusal(said).or_else(|| classify::refusal(summary)))
+}
+
+/// Whether an operation failed only since something did not answer.
+pub(in crate::landing) fn is_outage(operation: &OperationState) -> bool {
+    !operation.resources.iter().any(is_failed_hook) && refused(operation).1.is_some_and(Refusal::mends_by_waiting)
 }
 
 /// The cause of a failed operation: the first refused object says more than the summary.
@@ -307,7 +342,9 @@ pub(in crate::landing) fn failure(object: &Object, operation: &OperationState) -
         name: it.name.clone(),
     });
     let next = match (code, refusal) {
+        (_, Some(refusal)) if refusal.mends_by_waiting() && has_ended(operation) => sync_again(object),
         (Some(code), Some(refusal)) if refusal.code(code) == code => cause::next_for(refusal, object, subject.as_ref()),
+        (Some(CauseCode::Hook), _) => hook_failed(object, hook),
         (Some(code), _) => cause::next(code, object, None),
         (None, _) => format!(
             "fix what it reports and commit: automated sync does not retry the same revision (or sync by hand: `argocd app sync {}`)",

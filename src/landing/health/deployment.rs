@@ -8,9 +8,9 @@ use crate::model::observation::{
 };
 use crate::model::{Cause, CauseCode, Verdict};
 
-use super::{Assessment, assess as assess_any, pod, unobserved};
+use super::{Assessment, assess as assess_any, pauser, pod, unobserved};
 use crate::landing::cause::classify;
-use crate::landing::{World, cause, image};
+use crate::landing::{World, cause, image, tie};
 
 /// Judges a Deployment.
 pub(super) fn assess(world: &World<'_>, object: &Object, deployment: &Deployment) -> Assessment {
@@ -18,9 +18,21 @@ pub(super) fn assess(world: &World<'_>, object: &Object, deployment: &Deployment
     if !deployment.paused || matches!(found.verdict, Verdict::Failed | Verdict::Unknown) {
         return found;
     }
-    let next = format!("kubectl {}rollout resume deployment/{}", cause::in_namespace(object), object.name);
+    let mut evidence: Vec<String> = found.cause.into_iter().map(|cause| cause.message).collect();
+    if let Some(pauser) = pauser::of(world, object) {
+        evidence.insert(0, pauser.evidence);
+        let message = format!("{} is paused by {}, which replaces its pods step by step", object.label(), pauser.who);
+        return Assessment::because(
+            Verdict::Paused,
+            cause::make(CauseCode::CanaryPaused, message, evidence, pauser.next),
+        );
+    }
+    let next = format!(
+        "resume it once it is known who paused it and why: `kubectl {}rollout resume deployment/{}`",
+        cause::in_namespace(object),
+        object.name
+    );
     let message = format!("{} is paused", object.label());
-    let evidence = found.cause.into_iter().map(|cause| cause.message).collect();
     Assessment::because(Verdict::Paused, cause::make(CauseCode::Suspended, message, evidence, next))
 }
 
@@ -163,14 +175,29 @@ fn blocker(world: &World<'_>, pods: &Pods<'_>) -> Option<Cause> {
     let going = pods.others.iter().find_map(|pod| pod::overdue(world, pod));
     let old = || {
         let old: Vec<&Object> = pods.others.iter().copied().filter(|pod| pod.deleting.is_none()).collect();
-        let found =
-            failing(world, &old).or_else(|| waiting(world, &old)).filter(|_| pods.old_block == OldPods::Block)?;
-        let (_, why) = found;
-        let message = format!("an unhealthy old pod holds it up: {}", why.message);
-        let made = cause::make(CauseCode::NotReady, message, why.evidence, why.next);
+        let (_, why) = failing(world, &old).or_else(|| waiting(world, &old))?;
+        let what = match pods.old_block {
+            OldPods::Block => "an unhealthy old pod holds it up",
+            OldPods::GoByThemselves => "an old pod is not well either",
+        };
+        let made = cause::make(CauseCode::NotReady, format!("{what}: {}", why.message), why.evidence, why.next);
         Some(cause::of_platform(made))
     };
-    going.or(new).or_else(old)
+    let leaving = || pods.others.iter().find_map(|pod| pod::leaving(pod));
+    going.or(new).or_else(old).or_else(leaving)
+}
+
+/// The newest pod of the current template that its node has ended: where no other takes its place, the rollout waits.
+fn ended<'a>(world: &World<'a>, object: &'a Object) -> Option<Cause> {
+    let template = tie::own_template(object);
+    let is_ended = |pod: &&Object| {
+        matches!(&pod.body, Body::Pod(it) if it.phase.as_deref() == Some("Failed"))
+            && pod.deleting.is_none()
+            && is_pod_of(pod, template)
+    };
+    let all = world.pods_below(object).chain(world.children(object)).filter(is_ended);
+    let newest = all.max_by_key(|pod| (pod.created, &pod.name))?;
+    assess_any(world, newest).cause
 }
 
 /// What is still missing, and the pod that blocks it.
@@ -185,7 +212,7 @@ pub(super) fn moving(world: &World<'_>, object: &Object, replicas: i64, counts: 
         format!("{available} of {replicas} pods are available")
     };
     let message = format!("{}: {what}", object.label());
-    let Some(blocker) = blocker(world, pods) else {
+    let Some(blocker) = blocker(world, pods).or_else(|| ended(world, object)) else {
         let code = CauseCode::NotReady;
         return cause::make(code, message, evidence, cause::next(code, object, None));
     };
@@ -333,7 +360,10 @@ pub(super) fn pod_owner(world: &World<'_>, object: &Object, other: &Other, it: &
         );
         let evidence =
             it.partition.iter().map(|partition| format!("spec.updateStrategy.partition: {partition}")).collect();
-        let next = "lower the partition, or resume the update, once the new version has proved itself";
+        let next = pauser::of(world, object).map_or_else(
+            || "lower the partition, or resume the update, once the new version has proved itself".to_owned(),
+            |pauser| pauser.next,
+        );
         return Assessment::because(Verdict::Paused, cause::make(CauseCode::CanaryPaused, message, evidence, next));
     }
     let available = counts.available.max(counts.ready);

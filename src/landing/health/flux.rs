@@ -9,7 +9,7 @@ use crate::model::observation::{
 use crate::model::{Cause, CauseCode, Verdict};
 
 use super::{Assessment, assess, unobserved};
-use crate::landing::cause::classify;
+use crate::landing::cause::classify::{self, ArtifactFailure, Refusal};
 use crate::landing::{World, cause};
 
 /// Judges a source.
@@ -20,7 +20,14 @@ pub(super) fn source(object: &Object, it: &Source) -> Assessment {
         return Assessment::new(Verdict::Current);
     }
     let code = |_: &Condition| CauseCode::FetchFailed;
-    by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &code)
+    let found = by_conditions(object, it.suspend, it.observed_generation, &it.conditions, &code);
+    // A source that has never fetched anything may have a wrong address just as well.
+    let never =
+        it.artifact.is_none() && condition(&it.conditions, "Ready").is_some_and(|c| c.reason == "GitOperationFailed");
+    match found.verdict {
+        Verdict::Progressing if never => Assessment { verdict: Verdict::Failed, ..found },
+        _ => found,
+    }
 }
 
 /// Judges a HelmChart.
@@ -49,11 +56,20 @@ pub(in crate::landing) fn kustomization(world: &World<'_>, object: &Object, it: 
 /// The cause code for the `Ready` condition of a Kustomization.
 pub(super) fn kustomization_code(ready: &Condition) -> CauseCode {
     match ready.reason.as_str() {
-        "ArtifactFailed" => CauseCode::FetchFailed,
+        "ArtifactFailed" => artifact_code(&ready.message),
         "BuildFailed" => CauseCode::BuildFailed,
         "DependencyNotReady" => CauseCode::Dependency,
         "HealthCheckFailed" => classify::health(&ready.message),
         _ => classify::apply(&ready.message, CauseCode::SyncFailed),
+    }
+}
+
+/// kustomize-controller and helm-controller use one reason for all that may be wrong with an artifact.
+fn artifact_code(message: &str) -> CauseCode {
+    match classify::artifact(message) {
+        ArtifactFailure::Path => CauseCode::BuildFailed,
+        ArtifactFailure::Unreachable => CauseCode::Dependency,
+        ArtifactFailure::NotYet | ArtifactFailure::Other => CauseCode::FetchFailed,
     }
 }
 
@@ -74,7 +90,7 @@ pub(in crate::landing) fn helm_release(world: &World<'_>, object: &Object, it: &
     let found = with_dependency(world, object, &it.depends_on, "HelmRelease", found);
     let found = with_workloads(world, object, &it.conditions, found);
     match (&found.cause, chart_of(world, object, it)) {
-        (Some(why), Some(chart)) if why.code == CauseCode::FetchFailed || why.code == CauseCode::BuildFailed => {
+        (Some(_), Some(chart)) if condition(&it.conditions, "Ready").is_some_and(is_about_source) => {
             with_other(world, object, chart, found)
         }
         _ => found,
@@ -109,21 +125,29 @@ fn failure_of_before(object: &Object, it: &HelmRelease) -> Option<Cause> {
 pub(in crate::landing) fn release_code(ready: &Condition) -> CauseCode {
     let text = ready.message.as_str();
     match ready.reason.as_str() {
-        "ArtifactFailed" | "SourceNotReady" | "HelmChartNotReady" | "LoadChartError" | "ChartPullError" => {
-            CauseCode::FetchFailed
-        }
+        _ if is_about_source(ready) => match classify::artifact(text) {
+            ArtifactFailure::NotYet => CauseCode::Dependency,
+            _ => artifact_code(text),
+        },
         "DependencyNotReady" => CauseCode::Dependency,
         "ValuesError" => CauseCode::ConfigError,
         "TestFailed" => CauseCode::Hook,
         _ if text.contains("timeout waiting") || text.contains("timed out") || text.contains("context deadline") => {
-            match classify::apply(text, CauseCode::Unknown) {
-                CauseCode::Hook => CauseCode::Hook,
+            match classify::refusal(text) {
+                Some(Refusal::Hook) => CauseCode::Hook,
+                Some(outage) if outage.mends_by_waiting() => outage.code(CauseCode::Dependency),
                 _ => classify::health(text),
             }
         }
-        _ if text.contains("HelmChart") && text.contains("not ready") => CauseCode::FetchFailed,
         _ => classify::apply(text, CauseCode::SyncFailed),
     }
+}
+
+/// Whether a HelmRelease has no chart to work with, which is not Helm's failure.
+fn is_about_source(ready: &Condition) -> bool {
+    let reasons = ["ArtifactFailed", "SourceNotReady", "HelmChartNotReady", "LoadChartError", "ChartPullError"];
+    reasons.contains(&ready.reason.as_str())
+        || (ready.message.contains("HelmChart") && ready.message.contains("not ready"))
 }
 
 /// A remediation that restored the previous version: the old image is live.
@@ -208,9 +232,7 @@ fn by_conditions(
     let of_this = |c: &&Condition| c.observed_generation.is_none() || c.observed_generation == object.generation;
     let failing = ready.filter(|c| c.status == ConditionStatus::False).filter(of_this);
     if let Some(failing) = failing {
-        let waits = matches!(failing.reason.as_str(), "DependencyNotReady" | "HealthCheckCanceled" | "Progressing")
-            || classify::refusal(&failing.message).is_some_and(classify::Refusal::mends_by_waiting);
-        let verdict = if waits { Verdict::Progressing } else { Verdict::Failed };
+        let verdict = if waits(failing) { Verdict::Progressing } else { Verdict::Failed };
         return Assessment::because(verdict, cause::of_condition(object, code(failing), failing));
     }
     // `observedGeneration` is the last one that finished, so failures of the current one were handled above.
@@ -245,6 +267,17 @@ fn by_conditions(
             Assessment::because(Verdict::Unknown, cause::make(CauseCode::Unknown, message, Vec::new(), next))
         }
     }
+}
+
+/// Whether a controller's failure may be over at its next attempt without anybody changing something.
+fn waits(failing: &Condition) -> bool {
+    let fetches = matches!(failing.reason.as_str(), "ArtifactFailed" | "SourceNotReady" | "HelmChartNotReady")
+        || (failing.message.contains("HelmChart") && failing.message.contains("not ready"));
+    let artifact = classify::artifact(&failing.message);
+    matches!(failing.reason.as_str(), "DependencyNotReady" | "HealthCheckCanceled" | "Progressing")
+        || classify::refusal(&failing.message).is_some_and(Refusal::mends_by_waiting)
+        || (fetches && matches!(artifact, ArtifactFailure::NotYet | ArtifactFailure::Unreachable))
+        || (failing.reason == "GitOperationFailed" && classify::may_pass(&failing.message))
 }
 
 /// A dependency that has itself failed will not become ready by waiting.
@@ -288,9 +321,7 @@ fn plain(object: &Object) -> (bool, Option<String>) {
         return (true, Some(format!("{} is suspended", object.label())));
     }
     let failing = condition(conditions, "Ready").filter(|c| c.status == ConditionStatus::False);
-    let waits =
-        |c: &&Condition| matches!(c.reason.as_str(), "DependencyNotReady" | "Progressing" | "HealthCheckCanceled");
-    (failing.is_some_and(|c| !waits(&c)), failing.map(|c| format!("{}: {}", object.label(), cause::evidence(c))))
+    (failing.is_some_and(|c| !waits(c)), failing.map(|c| format!("{}: {}", object.label(), cause::evidence(c))))
 }
 
 /// Explains a failed health check by the workload that it waited for.

@@ -4,10 +4,10 @@
 //! judged by its last runs.
 
 use crate::model::observation::{Body, ConditionStatus, CronJob, Job, Object, StatusPresence, condition};
-use crate::model::{CauseCode, Verdict};
+use crate::model::{Cause, CauseCode, Verdict};
 
 use super::Assessment;
-use super::deployment::{failing, of_pod, refused};
+use super::deployment::{failing, of_pod, refused, waiting};
 use crate::landing::{World, cause, image};
 
 /// Judges a Job.
@@ -48,8 +48,18 @@ pub(super) fn job(world: &World<'_>, object: &Object, job: &Job) -> Assessment {
     }
     let message =
         format!("{}: {} active, {} succeeded, {} failed", object.label(), job.active, job.succeeded, job.failed);
+    let starting: Vec<&Object> = pods.into_iter().filter(|pod| is_starting(pod)).collect();
+    if let Some((_, why)) = waiting(world, &starting) {
+        let made = cause::make(why.code, format!("{message}; {}", why.message), why.evidence, why.next);
+        return Assessment::because(Verdict::Progressing, Cause { blame: why.blame, ..made });
+    }
     let next = cause::next(CauseCode::JobFailed, object, None);
     Assessment::because(Verdict::Progressing, cause::make(CauseCode::NotReady, message, Vec::new(), next))
+}
+
+/// Whether a pod's main containers have not been running yet. Once they have, a Job's pod is working, ready or not.
+fn is_starting(pod: &Object) -> bool {
+    matches!(&pod.body, Body::Pod(it) if it.phase.as_deref() == Some("Pending"))
 }
 
 /// Judges a CronJob by the newest Job of its current template.

@@ -5,6 +5,7 @@ pub(super) mod canary;
 pub(super) mod deployment;
 pub(super) mod flux;
 mod jobs;
+mod pauser;
 mod pod;
 pub(super) mod replicas;
 pub(super) mod rollout;

@@ -249,6 +249,13 @@ fn cannot_pull(at: &ContainerOf<'_>, reason: &str, message: &str) -> Assessment 
             );
         }
     }
+    if code == CauseCode::ImagePull && classify::pull_may_pass(reason, &said) {
+        let next = format!(
+            "wait: the kubelet tries again; if it persists, see whether the node reaches the registry: `{}`",
+            cause::describe(at.object)
+        );
+        return Assessment::because(Verdict::Progressing, cause::make(code, message, evidence, next));
+    }
     Assessment::because(Verdict::Failed, cause::make(code, message, evidence, next))
 }
 
@@ -380,7 +387,18 @@ fn unschedulable(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assess
     let code = CauseCode::Unschedulable;
     let mut message = format!("{} cannot be scheduled: {}", object.label(), scheduled.message);
     let mut evidence = vec![cause::evidence(scheduled)];
-    let mut next = cause::next(code, object, None);
+    if scheduled.reason == "SchedulerError" {
+        let next = format!("wait: the scheduler tries again; if it persists, see `{}`", cause::describe(object));
+        let made = cause::make(code, message, evidence, next);
+        return Some(Assessment::because(Verdict::Progressing, made));
+    }
+    let mut next = match missing_claim(&scheduled.message) {
+        Some(claim) => format!(
+            "create the PersistentVolumeClaim {claim} that the pod names, or name one that exists: `kubectl {}get pvc`",
+            cause::in_namespace(object)
+        ),
+        None => cause::next(code, object, None),
+    };
     let verdict = match (autoscaler(world, object), &pod.nominated_node) {
         (Some(Autoscaler::Acts(event)), _) => {
             evidence.push(format!("event {}: {}", event.reason, event.message));
@@ -399,15 +417,34 @@ fn unschedulable(world: &World<'_>, object: &Object, pod: &Pod) -> Option<Assess
         (Some(Autoscaler::GaveUp(event)), None) => {
             message = format!("{message} The autoscaler adds no node: {}", event.message);
             evidence.push(format!("event {}: {}", event.reason, event.message));
-            next = format!(
-                "raise the limit of a node group that fits, add nodes, or lower the pod's requests: `{}`",
-                cause::describe(object)
-            );
+            // Beyond a limit, more of the same nodes help; where none is of the right kind, nothing but another kind does.
+            let lacks_kind = ["incompatible with nodepool", "didn't match", "no instance type satisfied"]
+                .iter()
+                .any(|said| event.message.contains(said));
+            next = if lacks_kind {
+                format!(
+                    "let a node pool offer nodes that fit the pod (its requests, selectors, tolerations and zones), or change these in the \
+                     pod; the message says what does not fit: `{}`",
+                    cause::describe(object)
+                )
+            } else {
+                format!(
+                    "raise the limit of a node group that fits, add nodes, or lower the pod's requests: `{}`",
+                    cause::describe(object)
+                )
+            };
             Verdict::Failed
         }
         (None, None) => Verdict::Failed,
     };
     Some(Assessment::because(verdict, cause::make(code, message, evidence, next)))
+}
+
+/// The claim that the scheduler does not find: `persistentvolumeclaim "web-data" not found`.
+fn missing_claim(message: &str) -> Option<&str> {
+    let (_, rest) = message.split_once("persistentvolumeclaim \"")?;
+    let (claim, rest) = rest.split_once('"')?;
+    rest.trim_start().starts_with("not found").then_some(claim)
 }
 
 fn gated(object: &Object, pod: &Pod, scheduled: &Condition) -> Cause {
@@ -588,6 +625,15 @@ pub(super) fn overdue(world: &World<'_>, object: &Object) -> Option<Cause> {
         next,
     );
     Some(cause::of_platform(made))
+}
+
+/// A pod that is being deleted and still within its grace period.
+pub(super) fn leaving(object: &Object) -> Option<Cause> {
+    let deadline = object.deleting.filter(|deadline| *deadline != Timestamp::UNIX_EPOCH)?;
+    let message = format!("{} is terminating, within its grace period", object.label());
+    let evidence = vec![format!("metadata.deletionTimestamp: {deadline}")];
+    let next = format!("wait until it has terminated; if it persists, see `{}`", cause::describe(object));
+    Some(cause::of_platform(cause::make(CauseCode::NotReady, message, evidence, next)))
 }
 
 /// What blocks the deletion of an object, and what to do about it.

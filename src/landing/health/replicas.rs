@@ -7,7 +7,7 @@ use crate::model::{Cause, CauseCode, Verdict};
 use super::deployment::{
     OldPods, Pods, counts_as_pod, failing, is_pod_of, moving, of_pod, others, refused, settled, unowned_pods, waiting,
 };
-use super::{Assessment, unobserved};
+use super::{Assessment, assess, pauser, unobserved};
 use crate::landing::{World, cause, image};
 
 /// Judges a StatefulSet.
@@ -22,10 +22,13 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
     // With OrderedReady the controller waits for each pod to become ready before it goes on. A broken pod never does,
     // even with a corrected template (kubernetes#67250). With Parallel it is replaced in its turn.
     let waits_for_old = set.strategy == UpdateStrategy::RollingUpdate && !set.parallel;
+    let counts = StatefulCounts::of(set);
+    if let Some(kept) = kept_below(world, object, set, (&new, &old), &counts) {
+        return kept;
+    }
     if waits_for_old && let Some((pod, found)) = failing(world, &staying(&old)) {
         return Assessment::because(Verdict::Failed, blocked(object, set, pod, found));
     }
-    let counts = StatefulCounts::of(set);
     if counts.created < set.replicas
         && let Some(refused) = refused(world, object, &set.conditions, &[])
     {
@@ -38,8 +41,10 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
         }
         UpdateStrategy::RollingUpdate => (set.replicas, None),
     };
-    if counts.updated < wanted || set.counts.ready < set.replicas || counts.created != set.replicas {
-        let counts = Counts { updated: counts.updated, available: set.counts.ready, ..set.counts };
+    // Before Kubernetes 1.22, the status does not count the available ones; where pods must stay ready for a while, it does.
+    let available = if set.min_ready_seconds > 0 { set.counts.available } else { set.counts.ready };
+    if counts.updated < wanted || available < set.replicas || counts.created != set.replicas {
+        let counts = Counts { updated: counts.updated, available, ..set.counts };
         let old_block = if waits_for_old { OldPods::Block } else { OldPods::GoByThemselves };
         let rest = Pods { new: &new, others: &others(world.children(object), &new), old_block };
         return Assessment::because(Verdict::Progressing, moving(world, object, set.replicas, counts, &rest));
@@ -48,9 +53,45 @@ pub(super) fn stateful_set(world: &World<'_>, object: &Object, set: &StatefulSet
         return Assessment::because(Verdict::Progressing, of_pod(object, waiting));
     }
     match kept {
-        Some(why) if counts.updated < set.replicas => kept_back(object, why, counts.updated, set.replicas, &old),
+        Some(why) if counts.updated < set.replicas => {
+            kept_back(world, object, why, (counts.updated, set.replicas), &old)
+        }
         _ => settled(object, set.replicas),
     }
+}
+
+/// Set if all pods above the partition are updated and up, and all that is unwell is below it. Such a pod keeps its
+/// version on purpose and holds up nothing.
+fn kept_below(
+    world: &World<'_>,
+    object: &Object,
+    set: &StatefulSet,
+    (new, old): (&[&Object], &[&Object]),
+    counts: &StatefulCounts,
+) -> Option<Assessment> {
+    let wanted = (set.replicas - set.partition).max(0);
+    let by_partition = set.strategy == UpdateStrategy::RollingUpdate && set.partition > 0;
+    if !by_partition || counts.updated < wanted || counts.created != set.replicas || waiting(world, new).is_some() {
+        return None;
+    }
+    let below = |pod: &&&Object| ordinal(pod).is_some_and(|ordinal| ordinal < set.partition);
+    let below: Vec<&Object> = old.iter().filter(below).copied().collect();
+    let unwell = below.iter().filter(|pod| assess(world, pod).verdict != Verdict::Current).count();
+    if unwell == 0 || set.replicas - set.counts.ready > i64::try_from(unwell).unwrap_or(i64::MAX) {
+        return None;
+    }
+    let (_, why) = failing(world, &below).or_else(|| waiting(world, &below))?;
+    let mut kept = kept_back(world, object, KeptBy::Partition(set.partition), (counts.updated, set.replicas), old);
+    if let Some(cause) = &mut kept.cause {
+        cause.evidence.push(cause::clean(&format!("an old pod below the partition is unwell: {}", why.message)));
+        cause.evidence.extend(why.evidence);
+    }
+    Some(kept)
+}
+
+/// The ordinal of a pod of a StatefulSet.
+fn ordinal(pod: &Object) -> Option<i64> {
+    pod.name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse().ok())
 }
 
 /// Pods that their node ended are replaced by the controller; the others remain.
@@ -83,25 +124,40 @@ enum KeptBy {
 }
 
 /// The assessment of a workload that people configured not to update on its own.
-fn kept_back(object: &Object, why: KeptBy, updated: i64, wanted: i64, old: &[&Object]) -> Assessment {
+fn kept_back(
+    world: &World<'_>,
+    object: &Object,
+    why: KeptBy,
+    (updated, wanted): (i64, i64),
+    old: &[&Object],
+) -> Assessment {
     let head = format!("{}: {updated} of {wanted} pods are of the current template", object.label());
-    let names: Vec<&str> = old.iter().map(|pod| pod.name.as_str()).take(5).collect();
     let made = match why {
         KeptBy::Partition(partition) => cause::make(
             CauseCode::CanaryPaused,
             format!("{head}: pods below the partition {partition} keep the old one"),
             vec![format!("spec.updateStrategy.rollingUpdate.partition: {partition}")],
-            "lower spec.updateStrategy.rollingUpdate.partition once the new version has proved itself; a pod that is deleted below \
-             it comes back at the old version",
+            pauser::of(world, object).map_or_else(
+                || {
+                    "lower spec.updateStrategy.rollingUpdate.partition once the new version has proved itself; a pod that is \
+                     deleted below it comes back at the old version"
+                        .to_owned()
+                },
+                |pauser| pauser.next,
+            ),
         ),
         KeptBy::OnDelete => {
-            let pods = if names.is_empty() { "POD".to_owned() } else { names.join(" ") };
+            // One at a time, the last first, as the controller itself would: a command with several names deletes all at once.
+            let next_pod = old.iter().max_by_key(|pod| (ordinal(pod), &pod.name));
+            let pod = next_pod.map_or("POD", |pod| pod.name.as_str());
+            let mut evidence = vec!["spec.updateStrategy.type: OnDelete".to_owned()];
+            evidence.extend(old.iter().take(5).map(|pod| format!("{} is of an old template", pod.name)));
             cause::make(
                 CauseCode::Suspended,
                 format!("{head}: pods are replaced only when somebody deletes them (OnDelete)"),
-                vec!["spec.updateStrategy.type: OnDelete".to_owned()],
+                evidence,
                 format!(
-                    "delete the old pods to update them, one after the other: `kubectl {}delete pod {pods}`",
+                    "delete one old pod, wait until its replacement is ready, then go on with the next one: `kubectl {}delete pod {pod}`",
                     cause::in_namespace(object)
                 ),
             )
@@ -120,8 +176,7 @@ fn blocked(object: &Object, set: &StatefulSet, pod: &Object, found: Cause) -> Ca
     let mut evidence =
         vec!["a StatefulSet waits for a pod to be ready before it replaces it (kubernetes#67250)".to_owned()];
     evidence.extend(found.evidence);
-    let ordinal = pod.name.rsplit_once('-').and_then(|(_, ordinal)| ordinal.parse::<i64>().ok());
-    let next = if ordinal.is_some_and(|ordinal| ordinal < set.partition) {
+    let next = if ordinal(pod).is_some_and(|ordinal| ordinal < set.partition) {
         format!(
             "lower spec.updateStrategy.rollingUpdate.partition so that {} is updated, or correct what the old version needs: deleted, \
              it comes back at the old version",
@@ -130,7 +185,8 @@ fn blocked(object: &Object, set: &StatefulSet, pod: &Object, found: Cause) -> Ca
     } else {
         format!("delete pod {}: `kubectl {}delete pod {}`", pod.name, cause::in_namespace(pod), pod.name)
     };
-    cause::make(found.code, message, evidence, next)
+    // The version that it runs is the one before: another new version would wait for it just the same.
+    cause::of_platform(cause::make(found.code, message, evidence, next))
 }
 
 /// Pods of the current template, and the others.
@@ -181,7 +237,7 @@ pub(super) fn daemon_set(world: &World<'_>, object: &Object, set: &DaemonSet) ->
         return Assessment::because(Verdict::Progressing, of_pod(object, waiting));
     }
     if on_delete && set.updated < desired {
-        return kept_back(object, KeptBy::OnDelete, set.updated, desired, &old);
+        return kept_back(world, object, KeptBy::OnDelete, (set.updated, desired), &old);
     }
     if desired == 0 {
         let message = format!("{}: no node is selected, so nothing runs the image", object.label());

@@ -79,7 +79,7 @@ fn standing(notice: &Notice) -> String {
         State::Shadowed => format!("{still}overridden: another image wins"),
         State::Orphan => format!("{still}not watched by any controller"),
         State::Paused => format!("{still}paused"),
-        State::Unknown => format!("{still}unknown: the reports are insufficient or too old"),
+        State::Unknown => format!("{still}of unknown state: there is too little recent information"),
         State::RolledBack => format!("{still}rolled back by the cluster"),
         other => format!("{still}{other}"),
     }

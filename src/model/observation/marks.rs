@@ -20,7 +20,7 @@ const LABELS: [&str; 12] = [
 ];
 
 /// The annotations that are kept, in order.
-const ANNOTATIONS: [&str; 15] = [
+const ANNOTATIONS: [&str; 16] = [
     "argocd.argoproj.io/hook",
     "argocd.argoproj.io/manifest-generate-paths",
     "argocd.argoproj.io/refresh",
@@ -36,6 +36,7 @@ const ANNOTATIONS: [&str; 15] = [
     "reconcile.fluxcd.io/requestedAt",
     "rollout.argoproj.io/revision",
     "rollout.argoproj.io/workload-generation",
+    "rollouts.kruise.io/in-progressing",
 ];
 
 /// A key that is kept.

@@ -293,7 +293,7 @@ pub struct ResolvedImage {
     pub container: String,
     /// The reference as somebody wrote it.
     pub written: String,
-    /// The reference by digest.
+    /// The reference by digest; empty until it is resolved.
     pub by_digest: String,
 }
 

@@ -67,6 +67,8 @@ pub struct StatefulSet {
     pub partition: i64,
     /// `podManagementPolicy` is `Parallel`.
     pub parallel: bool,
+    /// How long a pod must be ready before it counts as available.
+    pub min_ready_seconds: i64,
     pub template: Vec<Container>,
     pub observed_generation: Option<i64>,
     pub counts: Counts,

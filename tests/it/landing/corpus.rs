@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use landfall::cluster::object;
 use landfall::landing::{Contains, Git, QueryIndex, Question, RevisionFact, World, assess, judge};
 use landfall::model::observation::{Object, ObjectKey};
-use landfall::model::{Cause, ImageReference, Landing, Tag, Version};
+use landfall::model::{Blame, Cause, CauseCode, ImageReference, Landing, Tag, Version};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -67,6 +67,10 @@ struct Expect {
     next: Option<String>,
     /// What message or evidence must contain.
     seen: Option<String>,
+    /// Whom the cause blames: `version` or `platform`.
+    blame: Option<Blame>,
+    /// What the next step must not contain.
+    avoid: Option<String>,
     /// The one digest that the pods report.
     digest: Option<String>,
     /// `Kind/name` → `verdict` or `verdict cause`.
@@ -189,6 +193,15 @@ impl Case {
                 wrong.push(format!("next step `{next}` does not contain `{part}`"));
             }
         }
+        if expect.blame.is_some() && expect.blame != cause.as_ref().map(|cause| cause.blame) {
+            wrong.push(format!("blame: expected {:?}: {cause:?}", expect.blame));
+        }
+        if let Some(part) = &expect.avoid {
+            let next = cause.as_ref().map_or("", |cause| cause.next.as_str());
+            if next.contains(part.as_str()) {
+                wrong.push(format!("next step `{next}` contains `{part}`"));
+            }
+        }
         if let Some(part) = &expect.seen {
             let text = cause.as_ref().map_or_else(String::new, |c| format!("{} {}", c.message, c.evidence.join(" ")));
             if !text.contains(part.as_str()) {
@@ -284,6 +297,79 @@ fn the_corpus_is_large_and_each_case_has_its_own_name() {
     assert_eq!(names.len(), cases.len(), "a name is there twice");
     assert!(cases.len() >= 120, "only {} cases", cases.len());
     assert!(cases.iter().all(|case| case.because.len() > 10));
+}
+
+/// What must stand in no next step: whoever pastes it would take away what works.
+fn is_dangerous(next: &str) -> bool {
+    let told = |words: &[&str]| words.iter().any(|word| next.contains(word));
+    // A cause's text quotes commands like this; apostrophes do not begin any.
+    let starts = ["'kubectl ", "'helm ", "'argocd ", "'flux "];
+    let at = |start: &str| next.match_indices(start).map(|(at, _)| &next[at + 1..]).collect::<Vec<_>>();
+    let rest = starts.into_iter().flat_map(at);
+    let mut commands = rest.map(|rest| rest.split('\'').next().unwrap_or(rest));
+    let kinds = [
+        "application",
+        "applications",
+        "app",
+        "kustomization",
+        "ks",
+        "helmrelease",
+        "hr",
+        "pvc",
+        "persistentvolumeclaim",
+        "pv",
+        "statefulset",
+        "sts",
+        "deployment",
+        "deploy",
+        "daemonset",
+        "namespace",
+        "ns",
+        "crd",
+        "node",
+        "service",
+    ];
+    let harms = |command: &str| {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        let Some(at) = words.iter().position(|word| matches!(*word, "delete" | "uninstall")) else { return false };
+        // A kind and one name, without flags that widen it.
+        let [kind, rest @ ..] = &words[at + 1..] else { return true };
+        kinds.contains(&kind.to_lowercase().as_str())
+            || rest.len() != 1
+            || rest.iter().any(|word| word.starts_with('-') || word.contains(','))
+    };
+    commands.any(harms)
+        || told(&["--force", "--grace-period=0", "--cascade", "--replace", "kubectl delete -f", "delete Application"])
+        || told(&["delete Kustomization", "delete HelmRelease", "delete the namespace", "remove the finalizer "])
+}
+
+#[test]
+fn no_next_step_is_dangerous_when_followed_to_the_letter() {
+    for bad in [
+        "go on: 'kubectl -n web delete pod web-0 web-1'",
+        "the volume's claim: 'kubectl delete pvc data'",
+        "'kubectl -n web delete pod web-0 --force'",
+        "'kubectl -n web delete pod'",
+    ] {
+        assert!(is_dangerous(bad), "{bad}");
+    }
+    let mut dangerous = Vec::new();
+    for case in cases() {
+        let objects: Vec<Object> = case.values().iter().map(|value| object::read(value).unwrap()).collect();
+        let index = QueryIndex::of(objects.iter().cloned().map(Arc::new));
+        let world = World::new(&index, case.now());
+        let of_objects = objects.iter().filter_map(|object| assess(&world, object).cause);
+        for cause in of_objects.chain(judge(&world, &case.question()).landing.cause) {
+            if is_dangerous(&cause.next) {
+                dangerous.push(format!("{}: {}", case.name, cause.next));
+            }
+            // A pause by somebody else is not ended by hand.
+            if cause.code == CauseCode::CanaryPaused && cause.next.contains("rollout resume") {
+                dangerous.push(format!("{}: {}", case.name, cause.next));
+            }
+        }
+    }
+    assert!(dangerous.is_empty(), "{}", dangerous.join("\n"));
 }
 
 #[test]
