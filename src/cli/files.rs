@@ -146,6 +146,9 @@ fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<Tre
     };
     let mut walk = Walk { root, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
+    if walk.ignore.is_closed() {
+        return Ok(TreeScan { pins: Vec::new(), skipped: problems.into_iter().chain(walk.ignore.overrun()).collect() });
+    }
     let mut index = PinIndex::new();
     index.update(walk.special);
     let mut rest = walk.candidates.as_slice();

@@ -242,7 +242,7 @@ pub struct Proposal {
 #[must_use]
 pub fn propose(pins: &[Pin], around: &Surroundings) -> Proposal {
     let ignore = ignored(pins);
-    let (rules, _) = Ignore::parse(ignore.as_deref().unwrap_or_default());
+    let (mut rules, _) = Ignore::parse(ignore.as_deref().unwrap_or_default());
     let kept: Vec<Pin> = pins.iter().filter(|pin| !rules.matches(&pin.path)).cloned().collect();
     let layout = Layout::of(&kept);
     let policies = policies(&layout, &kept);

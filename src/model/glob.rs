@@ -3,6 +3,8 @@
 //! Promise: compiling one takes bounded time and memory and never panics, whatever the text. Anything longer, more
 //! deeply nested or larger than any real pattern is refused with the reason.
 
+#![expect(clippy::disallowed_types, reason = "this is the one place that compiles globs")]
+
 use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 
 /// Maximum length of a pattern.

@@ -21,6 +21,7 @@ mod review;
 mod skip;
 mod update;
 mod visible;
+pub mod wildcard;
 
 pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};

@@ -1,6 +1,7 @@
 //! The scans of a whole tree of files, updated by what changed.
 //!
-//! Promise: [`PinIndex::pins`] equals a fresh scan of the same files, ordered by path, line and column. Design: each
+//! Promise: [`PinIndex::pins`] equals a fresh scan of the same files, ordered by path, line and column; but once
+//! comparing a `.landfallignore` with all paths has taken too long, nothing is read until that file changes. Design: each
 //! file is scanned once, when it changes. Which files are Helm values and which are ignored depends on other files, so
 //! that is decided on demand; this looks at each file's name but parses nothing.
 
@@ -83,8 +84,13 @@ impl PinIndex {
                 }
                 (FileChange::File { path, .. }, Some(scan)) => {
                     self.reach.set(&path, &scan);
+                    // A path that stays is not compared again: only new ones take steps.
+                    let ignored = match self.files.get(path.as_str()) {
+                        Some(Entry::File { ignored, .. }) => *ignored,
+                        _ => self.ignore.matches(&path),
+                    };
                     let entry = Entry::File {
-                        ignored: self.ignore.matches(&path),
+                        ignored,
                         values_by_name: is_values_name(&path),
                         scan: Arc::new(scan),
                         path: path.clone(),
@@ -133,7 +139,8 @@ impl PinIndex {
     #[must_use]
     pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
-        let mut found = TreeScan { pins: Vec::new(), skipped: self.ignore_problems.clone() };
+        let problems = self.ignore_problems.iter().cloned().chain(self.ignore.overrun());
+        let mut found = TreeScan { pins: Vec::new(), skipped: problems.collect() };
         if self.ignore.is_closed() {
             return found;
         }

@@ -105,8 +105,8 @@ pub(super) fn carries(source: &Object, path: &RepoPath, source_ignore: &str) -> 
     let Body::Source(spec) = &source.body else { return Ok(()) };
     let patterns = format!("{source_ignore}\n{}", spec.ignore.as_deref().unwrap_or_default());
     if !patterns.trim().is_empty() {
-        let (ignore, _) = Ignore::parse(&patterns);
-        if !ignore.is_closed() && ignore.matches(path) {
+        let (mut ignore, _) = Ignore::parse(&patterns);
+        if ignore.matches(path) && !ignore.is_closed() {
             return Err(Miss::Ignored(source.key()));
         }
     }

@@ -11,7 +11,6 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use futures::TryFutureExt as _;
-use globset::GlobBuilder;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -21,6 +20,7 @@ use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::secret::{Secret, SecretSource};
 use crate::model::DOCKER_HUB;
+use crate::model::glob::{Glob, Separators};
 use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
 
@@ -188,7 +188,7 @@ fn host_matches(pattern: &str, host: &str) -> bool {
     let fits = |(pattern, label): (&&str, &&str)| {
         pattern == label
             || pattern.contains(['*', '?', '['])
-                && GlobBuilder::new(pattern).build().is_ok_and(|glob| glob.compile_matcher().is_match(label))
+                && Glob::new(pattern, Separators::Cross).is_ok_and(|glob| glob.is_match(label))
     };
     pattern_port == port && patterns.len() == labels.len() && patterns.iter().zip(&labels).all(fits)
 }
