@@ -75,6 +75,7 @@ pub enum SkipReason {
     Unreadable { reason: String },
     NotRegular,
     LooksLikeValues { pattern: String },
+    ValuesNotNamed { reason: String },
     // `.landfallignore`.
     IgnoreUnusable { reason: String },
     // Single values.
@@ -163,6 +164,7 @@ impl SkipReason {
             | Self::Unreadable { .. }
             | Self::NotRegular
             | Self::IgnoreUnusable { .. }
+            | Self::ValuesNotNamed { .. }
             | Self::Alias { .. }
             | Self::SharedAnchor { .. }
             | Self::MappingKey
@@ -240,6 +242,9 @@ impl fmt::Display for SkipReason {
             Self::NotRegular => f.write_str("not a regular file"),
             Self::LooksLikeValues { pattern } => {
                 write!(f, "looks like Helm values, but nothing names it as such: write `{pattern}` in a policy's `paths`")
+            }
+            Self::ValuesNotNamed { reason } => {
+                write!(f, "Helm values files that it names are not recognised by it: {reason}")
             }
             Self::IgnoreUnusable { reason } => f.write_str(reason),
             Self::Alias { anchor } => write!(f, "an alias: the value is at the anchor in line {anchor}"),

@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
-
+use super::values_names::ValuesNames;
 use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_file};
 use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 
@@ -144,6 +143,7 @@ impl PinIndex {
         if self.ignore.is_closed() {
             return found;
         }
+        found.skipped.extend(values.named.refused().map(|(path, reason)| Skipped::file(path.as_str(), reason)));
         let mut templates: BTreeMap<&str, usize> = BTreeMap::new();
         for (path, entry) in &self.files {
             let skip = |reason: SkipReason| Skipped::file(path.as_str(), reason);
@@ -187,32 +187,26 @@ impl PinIndex {
     }
 
     fn values_files(&self) -> ValuesFiles<'_> {
-        let (mut named, mut charts, mut globs) = (HashSet::new(), HashSet::new(), GlobSetBuilder::new());
-        for (path, entry) in &self.files {
-            let Entry::File { scan, ignored: false, path: parsed, .. } = entry else { continue };
-            if parsed.file_name() == "Chart.yaml" {
-                charts.insert(path.strip_suffix("Chart.yaml").unwrap_or(path).trim_end_matches('/'));
-            }
-            for name in &scan.names_values {
-                if !name.contains('*') {
-                    named.insert(name.as_str());
-                } else if let Ok(glob) = GlobBuilder::new(name).build() {
-                    globs.add(glob);
-                }
-            }
+        let files = || {
+            self.files.values().filter_map(|entry| match entry {
+                Entry::File { scan, ignored: false, path, .. } => Some((path, scan)),
+                Entry::File { .. } | Entry::Special { .. } => None,
+            })
+        };
+        let charts = files().map(|(path, _)| path).filter(|path| path.file_name() == "Chart.yaml");
+        ValuesFiles {
+            named: ValuesNames::of(files().map(|(path, scan)| (path, scan.names_values.as_slice()))),
+            charts: charts.map(RepoPath::parent).collect(),
         }
-        // If the set is too large to build, fewer files are recognised; their own names and `named` still count.
-        ValuesFiles { named, charts, globs: globs.build().unwrap_or_default() }
     }
 }
 
 /// Files known to be Helm values because of other files in the tree.
 #[derive(Debug)]
 struct ValuesFiles<'i> {
-    named: HashSet<&'i str>,
+    named: ValuesNames<'i>,
     /// Folders with a `Chart.yaml`.
     charts: HashSet<&'i str>,
-    globs: GlobSet,
 }
 
 impl ValuesFiles<'_> {
@@ -226,7 +220,7 @@ impl ValuesFiles<'_> {
 
     fn contains(&self, path: &RepoPath) -> bool {
         let beside_chart = self.charts.contains(path.parent()) && may_be_values(path.file_name());
-        beside_chart || self.named.contains(path.as_str()) || self.globs.is_match(path.as_str())
+        beside_chart || self.named.contains(path)
     }
 }
 

@@ -28,6 +28,7 @@ mod quote;
 mod reach;
 mod scan;
 mod tree;
+mod values_names;
 
 #[cfg(test)]
 mod tests;

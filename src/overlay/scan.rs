@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, kinds};
+use super::{FileScan, MAX_BYTES, kinds, values_names};
 use crate::model::{RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
@@ -93,6 +93,10 @@ fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
     scan.values_skipped.sort();
     scan.names_values.sort();
     scan.names_values.dedup();
+    if let Some(reason) = values_names::bound(&mut scan.names_values) {
+        scan.skipped.push(Skipped::file(path.as_str(), reason));
+        scan.skipped.sort();
+    }
     Some(scan)
 }
 

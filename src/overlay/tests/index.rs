@@ -117,3 +117,28 @@ fn a_large_update_is_the_same_as_many_small_ones() {
     assert_eq!(large.pins(&|_| false), small.pins(&|_| false));
     assert_eq!(large.pins(&|_| false).pins.len(), 1_000);
 }
+
+#[test]
+fn what_one_file_names_costs_no_other_file_its_values() {
+    let application = |files: &str| {
+        let start = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: x, helm: {valueFiles: [";
+        format!("{start}{files}]}}}}}}\n")
+    };
+    let braces = format!("\"*{}{}\"", "{a,".repeat(300), "}".repeat(300));
+    let slow: String = (0..1_500).map(|n| format!("'/*a?b*a??b*a?*b???{n}*z', ")).collect();
+    let stars = format!("'{}'", "*a".repeat(400));
+    for (evil, refused) in [(braces, None), (slow, Some("more than 1000")), (stars, Some("more than 8"))] {
+        let mut index = PinIndex::new();
+        index.update(vec![
+            file("a/evil.yaml", &application(&evil)),
+            file("app.yaml", &application("'/env/{{x}}.yaml', '/other/eu.yaml'")),
+            file("env/eu.yaml", "image: {repository: a, tag: v1}"),
+            file("other/eu.yaml", "image: {repository: b, tag: v1}"),
+        ]);
+        let (pins, skipped) = shown(&index, "");
+        assert_eq!(pins.len(), 2, "{pins:?} {skipped:?}");
+        let said = skipped.iter().find(|line| line.contains("are not recognised by it"));
+        assert_eq!(said.is_some(), refused.is_some(), "{skipped:?}");
+        assert!(said.is_none_or(|line| line.starts_with("a/evil.yaml") && line.contains(refused.unwrap())), "{said:?}");
+    }
+}
