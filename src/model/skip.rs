@@ -67,6 +67,7 @@ pub enum SkipReason {
     TooLarge { megabytes: usize },
     TooLargeBlob { bytes: u64 },
     BudgetSpent { megabytes: usize },
+    NoRoom { places: usize, others: usize },
     NotUtf8,
     NotYaml { reason: String },
     TooManyPins,
@@ -156,6 +157,7 @@ impl SkipReason {
             Self::TooLarge { .. }
             | Self::TooLargeBlob { .. }
             | Self::BudgetSpent { .. }
+            | Self::NoRoom { .. }
             | Self::NotUtf8
             | Self::NotYaml { .. }
             | Self::TooManyPins
@@ -232,6 +234,14 @@ impl fmt::Display for SkipReason {
             Self::TooLargeBlob { bytes } => write!(f, "{bytes} bytes is too large to be read"),
             Self::BudgetSpent { megabytes } => {
                 write!(f, "not read: the YAML of this repository is larger than {megabytes} MB altogether")
+            }
+            Self::NoRoom { places, others } => {
+                write!(f, "not read: there is no room for more than the {places} images and other places of files before it")?;
+                match others {
+                    0 => Ok(()),
+                    1 => f.write_str("; another file is not read, either"),
+                    others => write!(f, "; {others} other files are not read, either"),
+                }
             }
             Self::NotUtf8 => f.write_str("not valid UTF-8; the whole file is left alone"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),

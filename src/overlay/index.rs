@@ -1,7 +1,8 @@
 //! The scans of a whole tree of files, updated by what changed.
 //!
 //! Promise: [`PinIndex::pins`] equals a fresh scan of the same files, ordered by path, line and column; but once
-//! comparing a `.landfallignore` with all paths has taken too long, nothing is read until that file changes. Design: each
+//! comparing a `.landfallignore` with all paths has taken too long, nothing is read until that file changes, and where
+//! there is no room for all files ([`PinIndex::is_short`]), a fresh scan may find room for others. Design: each
 //! file is scanned once, when it changes. Which files are Helm values and which are ignored depends on other files, so
 //! that is decided on demand; this looks at each file's name but parses nothing.
 
@@ -17,6 +18,12 @@ use crate::model::{Pin, RepoPath, SkipReason, Skipped};
 const MAX_THREADS: usize = 4;
 /// Updates below this number of bytes are not worth a thread.
 const SMALL: usize = 100_000;
+
+/// Files are scanned so many, or so many bytes, at a time: what is kept of them is counted before the next are.
+const SLICE: usize = 256;
+const SLICE_BYTES: usize = 2 << 20;
+/// Maximum number of files that are named for want of room.
+const MAX_REFUSED: usize = 20;
 
 /// What happened to one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +47,11 @@ pub enum FileChange {
         /// Why it is not read.
         reason: SkipReason,
     },
+    /// A file that is not read, because there is no room for what is in it.
+    Unread {
+        /// The path.
+        path: String,
+    },
 }
 
 /// The result of scanning a tree of files.
@@ -58,12 +70,33 @@ pub struct PinIndex {
     ignore: Ignore,
     ignore_problems: Vec<Skipped>,
     reach: Reach,
+    /// How much is kept, and how much may be; `None`: as much as there is.
+    places: usize,
+    room: Option<usize>,
+    refused: Refused,
+}
+
+/// Files for which there was no room.
+#[derive(Debug, Clone, Default)]
+struct Refused {
+    count: usize,
+    /// The first of them.
+    paths: Vec<String>,
 }
 
 #[derive(Debug, Clone)]
 enum Entry {
     File { path: RepoPath, scan: Arc<FileScan>, ignored: bool, values_by_name: bool },
     Special { reason: SkipReason },
+}
+
+impl Entry {
+    fn places(&self) -> usize {
+        match self {
+            Self::File { scan, .. } => scan.places(),
+            Self::Special { .. } => 1,
+        }
+    }
 }
 
 impl PinIndex {
@@ -73,48 +106,109 @@ impl PinIndex {
         Self::default()
     }
 
+    /// Lets it keep no more than so many places ([`FileScan::places`]) from now on. Files beyond are not read, and reported.
+    pub fn set_room(&mut self, places: usize) {
+        self.room = Some(places);
+    }
+
+    /// How many places it keeps.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        self.places
+    }
+
+    /// Whether there is room for more.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.room.is_none_or(|room| self.places < room)
+    }
+
+    /// Whether files were left out for want of room: then it is not known what changes of them would mean.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.refused.count > 0
+    }
+
     /// Applies changes. Files that are not candidates may be included; their scan is empty.
     pub fn update(&mut self, changes: Vec<FileChange>) {
+        let (mut slice, mut bytes) = (Vec::new(), 0);
+        for change in changes {
+            if slice.len() >= SLICE || bytes >= SLICE_BYTES {
+                self.update_slice(std::mem::take(&mut slice));
+                bytes = 0;
+            }
+            bytes += size(&change);
+            slice.push(change);
+        }
+        self.update_slice(slice);
+    }
+
+    fn update_slice(&mut self, mut changes: Vec<FileChange>) {
+        if !self.has_room() {
+            changes.iter_mut().for_each(unread);
+        }
         let scans = scan_all(&changes);
         for (change, scan) in changes.into_iter().zip(scans) {
             match (change, scan) {
                 (FileChange::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
                     self.set_ignore(Ignore::read(&bytes));
                 }
-                (FileChange::File { path, .. }, Some(scan)) => {
-                    self.reach.set(&path, &scan);
-                    // A path that stays is not compared again: only new ones take steps.
-                    let ignored = match self.files.get(path.as_str()) {
-                        Some(Entry::File { ignored, .. }) => *ignored,
-                        _ => self.ignore.matches(&path),
-                    };
-                    let entry = Entry::File {
-                        ignored,
-                        values_by_name: is_values_name(&path),
-                        scan: Arc::new(scan),
-                        path: path.clone(),
-                    };
-                    self.files.insert(path.as_str().to_owned(), entry);
-                }
-                (FileChange::File { path, .. }, None) => {
-                    self.reach.remove(path.as_str());
-                    self.files.remove(path.as_str());
-                }
+                (FileChange::File { path, .. }, Some(scan)) => self.set_file(&path, scan),
+                (FileChange::File { path, .. }, None) => self.remove(path.as_str()),
                 (FileChange::Gone { path }, _) => {
                     if path == IGNORE_FILE {
                         self.set_ignore(Ignore::parse(""));
                     }
-                    self.reach.remove(&path);
-                    self.files.remove(&path);
+                    self.remove(&path);
                 }
                 (FileChange::Special { path, reason }, _) if path == IGNORE_FILE => {
                     self.set_ignore(Ignore::closed(&reason.to_string()));
                 }
                 (FileChange::Special { path, reason }, _) => {
                     self.reach.remove(&path);
-                    self.files.insert(path, Entry::Special { reason });
+                    self.set(path, Entry::Special { reason });
                 }
+                (FileChange::Unread { path }, _) => self.refuse(path),
             }
+        }
+    }
+
+    fn set_file(&mut self, path: &RepoPath, scan: FileScan) {
+        // A path that stays is not compared again: only new ones take steps.
+        let ignored = match self.files.get(path.as_str()) {
+            Some(Entry::File { ignored, .. }) => *ignored,
+            _ => self.ignore.matches(path),
+        };
+        let (name, values_by_name, scan) = (path.as_str().to_owned(), is_values_name(path), Arc::new(scan));
+        let entry = Entry::File { ignored, values_by_name, scan: Arc::clone(&scan), path: path.clone() };
+        if self.set(name, entry) {
+            self.reach.set(path, &scan);
+        }
+    }
+
+    /// Whether there was room for it.
+    fn set(&mut self, path: String, entry: Entry) -> bool {
+        let before = self.files.get(&path).map_or(0, Entry::places);
+        let places = self.places - before + entry.places();
+        if self.room.is_some_and(|room| places > room) {
+            self.refuse(path);
+            return false;
+        }
+        self.places = places;
+        self.files.insert(path, entry);
+        true
+    }
+
+    fn remove(&mut self, path: &str) {
+        self.reach.remove(path);
+        self.places -= self.files.remove(path).map_or(0, |entry| entry.places());
+    }
+
+    fn refuse(&mut self, path: String) {
+        self.remove(&path);
+        self.refused.count += 1;
+        if self.refused.paths.len() < MAX_REFUSED {
+            self.refused.paths.push(path);
         }
     }
 
@@ -138,7 +232,10 @@ impl PinIndex {
     #[must_use]
     pub fn pins(&self, named: &dyn Fn(&RepoPath) -> bool) -> TreeScan {
         let values = self.values_files();
-        let problems = self.ignore_problems.iter().cloned().chain(self.ignore.overrun());
+        let others = self.refused.count - self.refused.paths.len();
+        let no_room = |path: &String| Skipped::file(path, SkipReason::NoRoom { places: self.places, others });
+        let no_room = self.refused.paths.iter().map(no_room);
+        let problems = self.ignore_problems.iter().cloned().chain(self.ignore.overrun()).chain(no_room);
         let mut found = TreeScan { pins: Vec::new(), skipped: problems.collect() };
         if self.ignore.is_closed() {
             return found;
@@ -257,13 +354,26 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
     SkipReason::LooksLikeValues { pattern: format!("{folder}{slash}{{app}}.{extension}") }
 }
 
+fn size(change: &FileChange) -> usize {
+    if let FileChange::File { bytes, .. } = change { bytes.len() } else { 0 }
+}
+
+/// Turns a file that would have to be scanned into one that is not read.
+fn unread(change: &mut FileChange) {
+    if let FileChange::File { path, .. } = change
+        && super::is_candidate(path)
+        && path.as_str() != IGNORE_FILE
+    {
+        *change = FileChange::Unread { path: path.to_string() };
+    }
+}
+
 /// The scan of each changed file; `None` for changes that are not files.
 fn scan_all(changes: &[FileChange]) -> Vec<Option<FileScan>> {
     let scan = |change: &FileChange| match change {
         FileChange::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
         _ => None,
     };
-    let size = |change: &FileChange| if let FileChange::File { bytes, .. } = change { bytes.len() } else { 0 };
     let total: usize = changes.iter().map(size).sum();
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = available.min(MAX_THREADS).min(changes.len()).min(total / SMALL + 1);

@@ -67,6 +67,16 @@ pub struct FileScan {
     pub links: Links,
 }
 
+impl FileScan {
+    /// How much of it is kept, in places: about as much as so many images.
+    #[must_use]
+    pub fn places(&self) -> usize {
+        let small =
+            self.names_values.len() + self.links.links.len() + self.links.remote.len() + self.links.declares.len();
+        1 + self.pins.len() + self.values.len() + self.skipped.len() + self.values_skipped.len() + small / 4
+    }
+}
+
 /// Whether a file is worth reading: YAML, JSON, a `Kustomization`, or the root's `.landfallignore`.
 #[must_use]
 pub fn is_candidate(path: &RepoPath) -> bool {

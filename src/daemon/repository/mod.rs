@@ -26,12 +26,14 @@ use super::tracker::View;
 mod first_seen;
 mod ledger;
 mod origins;
+mod places;
 mod policies;
 pub(super) mod proof;
 pub(super) mod read;
 mod reader;
 mod seen_heads;
 mod session;
+mod turns;
 mod view;
 
 pub use reader::Reader;

@@ -6,13 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 
 use super::proof;
+use super::turns::Turns;
 use crate::config::DecisionKind;
 use crate::daemon::execute::{Refs, Remote as _};
 use crate::git::{
     Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
 };
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
-use crate::overlay::{FileChange, is_candidate};
+use crate::overlay::{FileChange, IGNORE_FILE, is_candidate};
 use crate::plan::{BRANCH_PREFIXES, Head, Problem, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
@@ -31,9 +32,21 @@ const ALL_BYTES: u64 = 512 << 20;
 const SMALL: TreeBudget = TreeBudget { entries: 20_000, bytes: 4 << 20 };
 const SMALL_BATCH: u64 = 1 << 20;
 
-/// Held during a large read of any repository: one at a time, so that their memory does not add up. Small reads do not
-/// wait.
-static LARGE_READING: Mutex<()> = Mutex::new(());
+/// Who lists a large tree does so alone until everything in it is read, so that lists do not add up.
+static LARGE_LIST: Mutex<()> = Mutex::new(());
+
+/// Large batches of all repositories are read and scanned one at a time, so that their memory does not add up; in turns,
+/// so that nobody waits for more than one of each other repository. Small ones do not wait.
+static LARGE_READING: Turns = Turns::new();
+
+/// Whether there is room for more of what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MoreRoom {
+    /// There is.
+    Left,
+    /// Files for their pins need not be read.
+    Spent,
+}
 
 /// What changed between two tips, besides the files that may hold pins.
 #[derive(Default)]
@@ -77,21 +90,21 @@ impl Folders<'_> {
 pub(in crate::daemon) type PolicyFile = Result<Vec<u8>, String>;
 
 /// Reads what changed from `from` (`None`: everything) to `to`. Files that may hold pins, and paths to report, are
-/// passed to `take` a few megabytes at a time.
-pub(in crate::daemon) fn changes(
+/// passed to `take` a few megabytes at a time; it says whether there is room for more.
+pub(super) fn changes(
     mirror: &Mirror,
     from: Option<&CommitId>,
     to: &CommitId,
     folders: Folders<'_>,
-    mut take: impl FnMut(Vec<FileChange>),
+    mut take: impl FnMut(Vec<FileChange>) -> MoreRoom,
 ) -> Result<Changed, GitError> {
     let mut changed = Changed::default();
     let (mut files, mut wanted) = (Vec::new(), Vec::new());
-    let alone = || LARGE_READING.lock().unwrap_or_else(PoisonError::into_inner);
-    let (found, mut turn) = match mirror.changes_within(from, to, SMALL) {
+    let (found, _alone) = match mirror.changes_within(from, to, SMALL) {
         Err(GitError::Refused { .. }) => {
-            let turn = alone();
-            (mirror.changes(from, to)?, Some(turn))
+            let alone = LARGE_LIST.lock().unwrap_or_else(PoisonError::into_inner);
+            let _turn = LARGE_READING.wait();
+            (mirror.changes(from, to)?, Some(alone))
         }
         found => (found?, None),
     };
@@ -101,27 +114,31 @@ pub(in crate::daemon) fn changes(
     let ids: Vec<BlobId> = wanted.iter().map(|(_, id)| *id).collect();
     let sizes = mirror.blob_sizes(&ids)?;
     let mut budget = ReadBudget::default();
+    let mut room = take(std::mem::take(&mut files));
     let mut batch: Vec<(RepoPath, BlobId)> = Vec::new();
     let mut bytes = 0;
     for ((path, id), size) in wanted.into_iter().zip(sizes) {
         // Policies and decisions have limits of their own, and must not go unread because of the size of other files.
-        if folders.is_for(&path) == Some(Use::Pins)
-            && let Err(reason) = budget.spend(size)
-        {
-            files.push(FileChange::Special { path: path.to_string(), reason });
-            continue;
+        if folders.is_for(&path) == Some(Use::Pins) && path.as_str() != IGNORE_FILE {
+            if room == MoreRoom::Spent {
+                files.push(FileChange::Unread { path: path.to_string() });
+                continue;
+            }
+            if let Err(reason) = budget.spend(size) {
+                files.push(FileChange::Special { path: path.to_string(), reason });
+                continue;
+            }
         }
         if batch.len() >= BATCH || (bytes + size > BATCH_BYTES && !batch.is_empty()) {
+            let _turn = (bytes > SMALL_BATCH).then(|| LARGE_READING.wait());
             read_batch(mirror, folders, &std::mem::take(&mut batch), (&mut changed, &mut files))?;
-            take(std::mem::take(&mut files));
+            room = take(std::mem::take(&mut files));
             bytes = 0;
         }
         bytes += size.min(MAX_BLOB);
-        if bytes > SMALL_BATCH {
-            turn.get_or_insert_with(alone);
-        }
         batch.push((path, id));
     }
+    let _turn = (bytes > SMALL_BATCH).then(|| LARGE_READING.wait());
     read_batch(mirror, folders, &batch, (&mut changed, &mut files))?;
     take(files);
     Ok(changed)
@@ -251,7 +268,7 @@ pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<
 /// Files that were skipped where a policy would write: they may hide an update, so every plan reports them.
 pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
     let concerns = |skipped: &&Skipped| {
-        if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. }) {
+        if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. } | SkipReason::NoRoom { .. }) {
             return true;
         }
         // A folder that is not entered may hold anything.

@@ -21,8 +21,9 @@ use crate::policy::{Policy, PolicySet};
 use super::first_seen::FirstSeen;
 use super::ledger::{self, RecordRules};
 use super::origins::origins;
+use super::places::{Places, ROOM};
 use super::policies::ReadPolicies;
-use super::read::{self, Folders, KnownHeads};
+use super::read::{self, Folders, KnownHeads, MoreRoom};
 use super::{RepositoryError, unreadable};
 use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
@@ -56,6 +57,8 @@ pub(super) struct Branch {
     /// The most recent tips that are no longer in its history.
     former: Vec<CommitId>,
     pub(super) index: PinIndex,
+    /// The room that its index takes.
+    places: Places,
     ledger: Ledger,
     /// Where the versions of its pins come from, which commits it contains, and the bot's branches next to it.
     history: Mutex<(History, KnownHeads)>,
@@ -174,8 +177,19 @@ impl Reader {
         let folders = Folders { policies: settings.policies.folder().filter(|_| main), decisions };
         // Everything is read before anything is replaced, so that a failure leaves the known state.
         let known = self.branches.get(name).filter(|_| from.is_some());
-        let mut index = known.map_or_else(PinIndex::new, |old| old.index.clone());
-        let changed = read::changes(&self.mirror, from.as_ref(), &tip, folders, |files| index.update(files))?;
+        // Where there was no room for some files, everything is read again: there may be, now.
+        let partly = known.filter(|old| !old.index.is_short());
+        let read_from = from.as_ref().filter(|_| partly.is_some());
+        let whole = read_from.is_none();
+        let mut index = partly.map_or_else(PinIndex::new, |old| old.index.clone());
+        let mut growth = ROOM.none();
+        let (held, beside) = self.taken_by(name);
+        let changed = read::changes(&self.mirror, read_from, &tip, folders, |files| {
+            index.set_room(growth.most(beside + held) + held);
+            index.update(files);
+            growth.hold(index.places().saturating_sub(held));
+            if index.has_room() { MoreRoom::Left } else { MoreRoom::Spent }
+        })?;
         let rules = RecordRules { branch: name, bot: &settings.committer, decisions };
         let ledger = match (known, &from) {
             (Some(old), Some(from)) => {
@@ -185,7 +199,12 @@ impl Reader {
             }
             _ => ledger::read(&self.mirror, rules, &tip)?,
         };
-        let (history, former) = match self.branches.remove(name) {
+        let mut before = self.branches.remove(name);
+        let mut places =
+            before.as_mut().map_or_else(|| ROOM.none(), |old| std::mem::replace(&mut old.places, ROOM.none()));
+        places.hold(index.places());
+        drop(growth);
+        let (history, former) = match before {
             Some(old) if from.is_some() => (old.history, old.former),
             Some(mut old) => {
                 old.former.push(old.tip);
@@ -198,14 +217,21 @@ impl Reader {
             }
         };
         if main {
-            if from.is_none() {
+            if whole {
                 self.decision_files.clear();
             }
             self.decision_files.update(decisions, changed.decisions);
-            self.policies.update(from.is_none(), changed.policies);
+            self.policies.update(whole, changed.policies);
         }
-        drop(self.branches.insert(name.clone(), Branch { tip, former, index, ledger, history, view: None }));
+        drop(self.branches.insert(name.clone(), Branch { tip, former, index, places, ledger, history, view: None }));
         Ok(())
+    }
+
+    /// The places that a branch takes, and those that the other branches take.
+    fn taken_by(&self, name: &BranchName) -> (usize, usize) {
+        let all: usize = self.branches.values().map(|branch| branch.places.count()).sum();
+        let own = self.branches.get(name).map_or(0, |branch| branch.places.count());
+        (own, all - own)
     }
 
     fn no_branch(&self, refs: &Refs) -> RepositoryError {

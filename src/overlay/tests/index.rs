@@ -121,7 +121,8 @@ fn a_large_update_is_the_same_as_many_small_ones() {
 #[test]
 fn what_one_file_names_costs_no_other_file_its_values() {
     let application = |files: &str| {
-        let start = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: x, helm: {valueFiles: [";
+        let start =
+            "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {path: x, helm: {valueFiles: [";
         format!("{start}{files}]}}}}}}\n")
     };
     let braces = format!("\"*{}{}\"", "{a,".repeat(300), "}".repeat(300));
@@ -141,4 +142,39 @@ fn what_one_file_names_costs_no_other_file_its_values() {
         assert_eq!(said.is_some(), refused.is_some(), "{skipped:?}");
         assert!(said.is_none_or(|line| line.starts_with("a/evil.yaml") && line.contains(refused.unwrap())), "{said:?}");
     }
+}
+
+#[test]
+fn where_there_is_no_room_files_are_not_read_and_reported() {
+    let many = |name: &str, count: usize| file(name, &format!("images: [{}]", "{name: a, newTag: v1}, ".repeat(count)));
+    let names: Vec<String> = (0..100).map(|n| format!("a{n:02}/kustomization.yaml")).collect();
+    let mut index = PinIndex::new();
+    index.set_room(50);
+    // Each takes eleven places: four have room, and of those that have none, twenty are named.
+    index.update(names.iter().map(|name| many(name, 10)).collect());
+    let (pins, skipped) = shown(&index, "");
+    assert_eq!((pins.len(), skipped.len(), index.places(), index.is_short()), (40, 20, 44, true));
+    assert!(skipped[0].starts_with("a04/") && skipped[0].contains("76 other files are not read"), "{skipped:?}");
+    // One that would outgrow the room is no longer there; one that goes makes room.
+    index.update(vec![many("a00/kustomization.yaml", 30)]);
+    assert_eq!((index.places(), index.has_room()), (33, true));
+    index.update(vec![
+        FileChange::Gone { path: "a01/kustomization.yaml".to_owned() },
+        many("a02/kustomization.yaml", 1),
+    ]);
+    assert_eq!((index.places(), shown(&index, "").0.len()), (13, 11));
+    index.update(vec![FileChange::Unread { path: "a03/kustomization.yaml".to_owned() }, file("b.yaml", "a: 1")]);
+    assert_eq!((index.places(), shown(&index, "").0.len()), (3, 1));
+}
+
+#[test]
+fn what_has_no_room_is_not_scanned() {
+    // A slice at a time: of a thousand names of one text, those after the first slice are not parsed.
+    let text = format!("# {}\nimages: [{{name: a, newTag: v1}}]", "x".repeat(20_000));
+    let mut index = PinIndex::new();
+    index.set_room(2);
+    index.update((0..1_000).map(|n| file(&format!("{n}/kustomization.yaml"), &text)).collect());
+    assert_eq!((index.places(), index.has_room(), shown(&index, "").0.len()), (2, false, 1));
+    index.update(vec![file(".landfallignore", "0/\n")]);
+    assert_eq!(shown(&index, "").0.len(), 0, "what is left alone is read all the same");
 }
