@@ -4,7 +4,10 @@
 //! are those of `.gitignore` without negation, character classes and escapes of `#`; lines with these are skipped, as
 //! on GitHub. Owners are `@user` and `@org/team`; e-mail addresses cannot be asked for a review and are skipped.
 
+use std::collections::HashMap;
+
 use crate::model::RepoPath;
+use crate::model::wildcard::{Steps, Wildcard, matches};
 
 /// Possible locations of the file; the first one that exists is used.
 pub const PLACES: [&str; 3] = [".github/CODEOWNERS", "CODEOWNERS", "docs/CODEOWNERS"];
@@ -17,25 +20,87 @@ const MAX_LINES: usize = 20_000;
 const MAX_OWNERS: usize = 15;
 /// Maximum number of segments in a pattern or path.
 const MAX_PARTS: usize = 64;
+/// Maximum number of comparisons for one pull request: a fraction of a second. A thousand ordinary lines take some
+/// thousands for each file.
+const MAX_STEPS: u64 = 50_000_000;
 
-/// The owners of these paths, without duplicates, in order of appearance, as `user` or `org/team`.
+/// The owners of some paths.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CodeOwners {
+    /// As `user` or `org/team`, without duplicates, in order of appearance.
+    pub names: Vec<String>,
+    /// Why there may be others.
+    pub problem: Option<String>,
+}
+
+/// The owners of these paths.
 #[must_use]
-pub fn code_owners<'p>(text: &str, paths: impl IntoIterator<Item = &'p RepoPath>) -> Vec<String> {
+pub fn code_owners<'p>(text: &str, paths: impl IntoIterator<Item = &'p RepoPath>) -> CodeOwners {
+    within(text, paths, Steps::new(MAX_STEPS))
+}
+
+fn within<'p>(text: &str, paths: impl IntoIterator<Item = &'p RepoPath>, mut steps: Steps) -> CodeOwners {
     if text.len() > MAX_BYTES {
-        return Vec::new();
+        let problem = Some(format!("it is larger than {} MB", MAX_BYTES >> 20));
+        return CodeOwners { names: Vec::new(), problem };
     }
     let rules: Vec<Rule<'_>> = text.lines().take(MAX_LINES).filter_map(Rule::parse).collect();
     let mut owners: Vec<String> = Vec::new();
     for path in paths {
-        let parts: Vec<&str> = path.as_str().split('/').collect();
-        let Some(rule) = rules.iter().rev().find(|rule| rule.matches(&parts)) else { continue };
+        let mut path = Segments::of(path);
+        let found = rules.iter().rev().find(|rule| steps.are_spent() || rule.matches(&mut path, &mut steps));
+        if steps.are_spent() {
+            let problem = Some("comparing its patterns with all changed files takes too long".to_owned());
+            return CodeOwners { names: owners, problem };
+        }
+        let Some(rule) = found else { continue };
         for owner in rule.owners() {
             if owners.len() < MAX_OWNERS && !owners.iter().any(|there| there.eq_ignore_ascii_case(owner)) {
                 owners.push(owner.to_owned());
             }
         }
     }
-    owners
+    CodeOwners { names: owners, problem: None }
+}
+
+/// A character of a pattern.
+struct Element(char);
+
+impl Wildcard for Element {
+    fn is_star(&self) -> bool {
+        self.0 == '*'
+    }
+
+    fn is_for(&self, c: char) -> bool {
+        self.0 == '?' || self.0 == c
+    }
+}
+
+/// A path, and what was found out about it.
+struct Segments<'r> {
+    names: Vec<Vec<char>>,
+    /// Which of its names a part of a pattern matches, as bits.
+    found: HashMap<&'r str, u64>,
+}
+
+impl<'r> Segments<'r> {
+    fn of(path: &RepoPath) -> Self {
+        Self { names: path.as_str().split('/').map(|name| name.chars().collect()).collect(), found: HashMap::new() }
+    }
+
+    /// Each part is compared with each name once, however many lines have it and wherever it may stand in them.
+    fn matched_by(&mut self, part: &'r str, steps: &mut Steps) -> u64 {
+        if let Some(found) = self.found.get(part) {
+            return *found;
+        }
+        let pattern: Vec<Element> = part.chars().map(Element).collect();
+        let mut found = 0;
+        for (at, name) in self.names.iter().enumerate() {
+            found |= u64::from(matches(&pattern, name, steps)) << at;
+        }
+        self.found.insert(part, found);
+        found
+    }
 }
 
 /// One line.
@@ -70,24 +135,35 @@ impl<'t> Rule<'t> {
         self.owners.split_whitespace().filter_map(|owner| owner.strip_prefix('@')).filter(|owner| is_owner(owner))
     }
 
-    fn matches(&self, path: &[&str]) -> bool {
-        if path.len() > MAX_PARTS {
+    /// Whether it matches the path or a folder above it.
+    fn matches<'r>(&'r self, path: &mut Segments<'r>, steps: &mut Steps) -> bool {
+        let length = path.names.len();
+        if length > MAX_PARTS || !steps.take(1) {
             return false;
         }
-        let starts = if self.anchored { 0..1 } else { 0..path.len() };
-        starts.into_iter().any(|start| path.get(start..).is_some_and(|path| self.covers(path)))
-    }
-
-    /// Whether it matches the path or a folder above it.
-    fn covers(&self, path: &[&str]) -> bool {
         // A pattern for a folder covers everything below it, but `docs/*` covers only the files directly in `docs`.
         let alone = self.parts.len() > 1 && self.parts.last().is_some_and(|last| last == "*");
         let ends = match (self.folder, alone) {
-            (true, _) => 1..path.len(),
-            (false, true) => path.len()..path.len() + 1,
-            (false, false) => 1..path.len() + 1,
+            (true, _) => 1..length,
+            (false, true) => length..length + 1,
+            (false, false) => 1..length + 1,
         };
-        ends.into_iter().any(|end| path.get(..end).is_some_and(|path| whole(&self.parts, path)))
+        // Bit n: the segments so far can match up to the nth segment of the path, from the root or from anywhere.
+        let all = u128::MAX >> (127 - length);
+        let mut reached: u128 = if self.anchored { 1 } else { all };
+        for (nth, part) in self.parts.iter().enumerate() {
+            reached = if part == "**" {
+                // Everything from the first place on; at the end, `**` stands for the content: at least one segment.
+                let least = u32::from(nth + 1 == self.parts.len());
+                all & (u128::MAX << (reached.trailing_zeros() + least))
+            } else {
+                (reached & u128::from(path.matched_by(part, steps))) << 1
+            };
+            if reached == 0 {
+                return false;
+            }
+        }
+        ends.into_iter().any(|end| (reached >> end) & 1 == 1)
     }
 }
 
@@ -108,64 +184,6 @@ fn split(line: &str) -> (String, &str) {
     (pattern, "")
 }
 
-/// Whether all segments of a pattern match all segments of a path; `**` is any number of segments.
-fn whole(pattern: &[String], path: &[&str]) -> bool {
-    // One row per segment of the pattern: the prefixes of the path that the pattern so far can match.
-    let mut reached = vec![false; path.len() + 1];
-    if let Some(first) = reached.first_mut() {
-        *first = true;
-    }
-    for (nth, part) in pattern.iter().enumerate() {
-        let mut next = vec![false; path.len() + 1];
-        if part == "**" {
-            let mut open = false;
-            // At the end, `**` stands for the content: at least one segment.
-            let least = usize::from(nth + 1 == pattern.len());
-            for (at, there) in next.iter_mut().enumerate() {
-                open |= at.checked_sub(least).and_then(|before| reached.get(before)).copied().unwrap_or(false);
-                *there = open;
-            }
-        } else {
-            for (at, name) in path.iter().enumerate() {
-                if reached.get(at).copied().unwrap_or(false)
-                    && segment(part, name)
-                    && let Some(there) = next.get_mut(at + 1)
-                {
-                    *there = true;
-                }
-            }
-        }
-        reached = next;
-    }
-    reached.last().copied().unwrap_or(false)
-}
-
-/// Matches `*` and `?` within one segment, in time that does not grow with the number of stars.
-fn segment(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    let mut star: Option<(usize, usize)> = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                star = Some((p + 1, n));
-                p += 1;
-            }
-            Some(c) if *c == '?' || Some(c) == name.get(n) => {
-                p += 1;
-                n += 1;
-            }
-            _ => {
-                let Some((after, from)) = star else { return false };
-                star = Some((after, from + 1));
-                p = after;
-                n = from + 1;
-            }
-        }
-    }
-    pattern.get(p..).is_none_or(|rest| rest.iter().all(|c| *c == '*'))
-}
-
 fn is_owner(owner: &str) -> bool {
     let mut parts = owner.split('/');
     let valid = |part: &str| {
@@ -179,7 +197,7 @@ mod tests {
     use super::*;
 
     fn owners(text: &str, path: &str) -> Vec<String> {
-        code_owners(text, [&RepoPath::parse(path).unwrap()])
+        code_owners(text, [&RepoPath::parse(path).unwrap()]).names
     }
 
     #[test]
@@ -232,9 +250,9 @@ mod tests {
             assert_eq!(owners(text, path), expected, "{path}");
         }
         let both = [RepoPath::parse("apps/api/x").unwrap(), RepoPath::parse("README").unwrap()];
-        assert_eq!(code_owners(text, &both), ["ann", "acme/sre", "acme/all"]);
+        assert_eq!(code_owners(text, &both).names, ["ann", "acme/sre", "acme/all"]);
         assert_eq!(
-            code_owners(&text.replace("@acme/sre", "@acme/sre @ANN @a/b/c @x;y @"), &both[..1]),
+            code_owners(&text.replace("@acme/sre", "@acme/sre @ANN @a/b/c @x;y @"), &both[..1]).names,
             ["ann", "acme/sre"]
         );
     }
@@ -248,5 +266,23 @@ mod tests {
         let stars = "*a".repeat(200);
         assert!(owners(&format!("{stars}b @ann"), &"a".repeat(2_000)).is_empty());
         assert!(owners(&"x".repeat(MAX_BYTES + 1), "x").is_empty());
+    }
+
+    #[test]
+    fn what_takes_too_long_is_given_up_and_said() {
+        let path = RepoPath::parse(&format!("{}k.yaml", "aaaaaaaa/".repeat(60))).unwrap();
+        let same = "*a*a*a*b @ann\n".repeat(20_000);
+        let found = within(&same, [&path], Steps::new(200_000));
+        assert_eq!(
+            (found.names.len(), found.problem),
+            (0, None),
+            "one pattern is compared once, however many lines have it"
+        );
+        let other: String = (0..10_000).map(|n| format!("*a*a*a*b{n}* @ann\n")).collect();
+        let found = within(&format!("{other}*.yaml @ben\n"), [&path, &path], Steps::new(200_000));
+        assert!(found.names == ["ben"] && found.problem.is_none(), "{found:?}");
+        let found = within(&format!("*.yaml @ben\n{other}"), [&path], Steps::new(200_000));
+        assert!(found.names.is_empty() && found.problem.unwrap().contains("takes too long"));
+        assert!(code_owners(&"x".repeat(MAX_BYTES + 1), [&path]).problem.unwrap().contains("larger than 3 MB"));
     }
 }

@@ -18,7 +18,7 @@ mod schedule;
 mod set;
 mod template;
 
-pub use code_owners::{PLACES as CODE_OWNERS, code_owners};
+pub use code_owners::{CodeOwners, PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
     CURRENT, Cap, Enough, Fields, OnRetag, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
     Rollback, SourceLocation, Sourced, Write,

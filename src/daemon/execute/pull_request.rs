@@ -168,7 +168,16 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         match self.owners_file(&plan.revision) {
             Ok(Some(text)) => {
                 let paths = action.updates.iter().flat_map(crate::plan::Update::files);
-                for owner in code_owners(&text, paths) {
+                let owners = code_owners(&text, paths);
+                if let Some(problem) = owners.problem {
+                    tracing::warn!(
+                        repository = self.settings.name,
+                        "CODEOWNERS of {}: {problem}; not all owners are asked for a review of `{}`",
+                        plan.branch,
+                        pull.head
+                    );
+                }
+                for owner in owners.names {
                     if !reviewers.iter().any(|there| there.eq_ignore_ascii_case(&owner)) {
                         reviewers.push(owner);
                     }
