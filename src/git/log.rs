@@ -26,8 +26,8 @@ const ANCESTOR_SLACK: usize = 4096;
 /// The commits of a history whose messages have a text.
 #[derive(Debug)]
 pub struct MarkedLog {
-    /// These commits, newest first.
-    pub entries: Vec<LogEntry>,
+    /// These commits, newest first; [`Mirror::log_of`] reads them.
+    pub marked: Vec<CommitId>,
     /// How many were read.
     pub read: usize,
     line: HashSet<ObjectId>,
@@ -79,8 +79,8 @@ impl Mirror {
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
     }
 
-    /// As [`Mirror::log`], but returns only the commits whose message contains `mark`; the others only by id. Each
-    /// commit is read once, these twice.
+    /// As [`Mirror::log`], but returns only which commits have a message that contains `mark`, and keeps no message: each may
+    /// be of megabytes.
     ///
     /// # Errors
     /// As there.
@@ -103,13 +103,31 @@ impl Mirror {
         }
         let newest = walk.run(limit, if known.is_some() { limit.saturating_add(SLACK) } else { limit })?;
         let marked = newest.iter().filter(|id| walk.seen.get(*id).is_some_and(|visited| visited.marked));
-        let entries = marked.map(|id| self.log_entry(&repo, *id)).collect::<Result<Vec<_>, _>>()?;
+        let marked = marked.map(|id| commit_id(*id)).collect();
         let mut line = HashSet::new();
         let mut next = Some(tip);
         while let Some(visited) = next.filter(|id| line.insert(*id)).and_then(|id| walk.seen.get(&id)) {
             next = visited.parents.first().copied();
         }
-        Ok(MarkedLog { entries, read: newest.len(), line })
+        Ok(MarkedLog { marked, read: newest.len(), line })
+    }
+
+    /// As many of these commits, in their order, as have messages of no more than `bytes` in total; at least one.
+    ///
+    /// # Errors
+    /// If one of them cannot be read.
+    pub fn log_of(&self, commits: &[CommitId], bytes: usize) -> Result<Vec<LogEntry>, GitError> {
+        let repo = self.repo()?;
+        let (mut entries, mut total) = (Vec::new(), 0);
+        for commit in commits {
+            let entry = self.log_entry(&repo, object_id(commit))?;
+            total += entry.message.len();
+            if total > bytes && !entries.is_empty() {
+                break;
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
     }
 
     /// Whether `ancestor` is `of` or one of its ancestors.

@@ -42,8 +42,8 @@ pub use filter_time::FilterTime;
 pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, decision_file_name};
 pub use gates::pace::Gathered;
 pub use ledger::{
-    CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, Release, ReleaseAuthority, Releases, RolledBack,
-    UpdatePlace, is_recorded, kind_of_commit, trailer_lines, update_ids, verdicts,
+    CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, RecordLimit, Release, ReleaseAuthority, Releases,
+    RolledBack, UpdatePlace, is_recorded, kind_of_commit, trailer_lines, update_ids, verdicts,
 };
 pub use pull_requests::{
     CarriedUpdate, CloseAction, DequeueAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay,

@@ -9,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use crate::git::{Blob, GitError, KeptKey, LogEntry, MarkedLog, Mirror, TreeBudget, TreeEntry, TreePath};
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
 use crate::overlay::{is_candidate, scan_file};
-use crate::plan::{CommitProof, Ledger, MovedPin, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts};
+use crate::plan::{
+    CommitProof, Ledger, MovedPin, RecordLimit, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts,
+};
 
 /// Maximum number of commits read: more than any real repository has.
 const DEPTH: usize = 1_000_000;
@@ -19,6 +21,14 @@ const WORTH: usize = 1_000;
 
 /// From this number on, commits are examined by several threads.
 const PARALLEL_FROM: usize = 64;
+
+/// How many commits, and how much of their messages, are examined at once.
+const AT_ONCE: usize = 1_024;
+const BYTES_AT_ONCE: usize = 8 << 20;
+
+/// How much of a commit's trailers is kept, in total or for each record that counts.
+const KEPT: usize = 1 << 20;
+const KEPT_FOR_EACH: usize = 4 << 10;
 
 /// Whose records count: the bot's address, and the folder of decisions.
 #[derive(Debug, Clone, Copy)]
@@ -95,8 +105,27 @@ pub(super) fn go_on(
 
 /// What of these commits counts, oldest first.
 fn judged(mirror: &Mirror, rules: RecordRules<'_>, log: &MarkedLog) -> Result<Vec<Judged>, GitError> {
-    let recorded: Vec<&LogEntry> = log.entries.iter().rev().filter(|entry| is_recorded(&entry.message)).collect();
-    let prove = |entry: &&LogEntry| prove(mirror, rules, entry, log.is_on_the_line(&entry.id));
+    let commits: Vec<CommitId> = log.marked.iter().rev().cloned().collect();
+    let mut judged = Vec::new();
+    let mut rest = commits.as_slice();
+    // A few megabytes of messages at a time: each may be as large as anybody made it.
+    while !rest.is_empty() {
+        let entries = mirror.log_of(&rest[..rest.len().min(AT_ONCE)], BYTES_AT_ONCE)?;
+        rest = &rest[entries.len().max(1)..];
+        judged.extend(judge(mirror, rules, log, entries)?);
+    }
+    Ok(judged)
+}
+
+fn judge(
+    mirror: &Mirror,
+    rules: RecordRules<'_>,
+    log: &MarkedLog,
+    entries: Vec<LogEntry>,
+) -> Result<Vec<Judged>, GitError> {
+    let recorded = entries.into_iter().filter(|entry| is_within(entry, RecordLimit::BASE.allows(&entry.message)));
+    let recorded: Vec<LogEntry> = recorded.filter(|entry| is_recorded(&entry.message)).collect();
+    let prove = |entry: &LogEntry| prove(mirror, rules, entry, log.is_on_the_line(&entry.id));
     let proofs: Vec<Result<CommitProof, GitError>> = if recorded.len() < PARALLEL_FROM {
         recorded.iter().map(prove).collect()
     } else {
@@ -114,15 +143,27 @@ fn judged(mirror: &Mirror, rules: RecordRules<'_>, log: &MarkedLog) -> Result<Ve
             reason: "a reader panicked".to_owned(),
         });
     }
-    let judged = recorded.into_iter().zip(proofs).map(|(entry, proof)| {
-        Ok(Judged {
-            commit: entry.id.to_string(),
-            at: entry.time,
-            message: trailer_lines(&entry.message),
-            verdicts: verdicts(rules.branch, &entry.message, &proof?),
-        })
-    });
-    judged.collect()
+    let mut judged = Vec::new();
+    for (entry, proof) in recorded.into_iter().zip(proofs) {
+        let verdicts = verdicts(rules.branch, &entry.message, &proof?);
+        let counted = verdicts.iter().filter(|counts| **counts).count();
+        let message = trailer_lines(&entry.message);
+        if counted > 0 && is_within(&entry, message.len() <= KEPT.max(counted * KEPT_FOR_EACH)) {
+            judged.push(Judged { commit: entry.id.to_string(), at: entry.time, message, verdicts });
+        }
+    }
+    Ok(judged)
+}
+
+/// Whether a commit's message is one that the bot may have written; one that is not is said.
+fn is_within(entry: &LogEntry, within: bool) -> bool {
+    if !within {
+        tracing::warn!(
+            "commit {} has more trailers for the ledger than the bot ever writes for what it changed; they record nothing",
+            entry.id.short()
+        );
+    }
+    within
 }
 
 fn prove(

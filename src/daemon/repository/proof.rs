@@ -4,11 +4,13 @@
 //! Promise: only this proof makes a branch the bot's own or lets it be merged. Names, e-mail addresses, messages and
 //! times are whatever a commit's writer claims; trees and parents are not.
 
+use std::collections::{HashMap, HashSet};
+
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
-use crate::model::{CommitId, Digest, Pin, RepoPath, Tag, Version};
+use crate::model::{CommitId, Digest, Pin, PinKind, RepoPath, Tag, Version};
 use crate::overlay::{PinEdit, edit, scan_file};
-use crate::plan::{CarriedUpdate, carried, trailer};
+use crate::plan::{CarriedUpdate, RecordLimit, carried, trailer};
 
 /// How often the base may have been merged into a branch.
 const MERGES: usize = 50;
@@ -67,7 +69,10 @@ pub(in crate::daemon) fn own<R: Remote>(remote: &R, tip: &CommitId) -> Result<Re
             parents => return Ok(Err(format!("it has {} parents", parents.len()))),
         }
     };
-    let carries = carried(&commit.message);
+    if !RecordLimit::PULL_REQUEST.allows(&commit.message) {
+        return Ok(Err("its message records more than the bot ever does".to_owned()));
+    }
+    let carries = Carries::of(&carried(&commit.message));
     let trees = merges.iter().map(|(merge, start)| (start, merge)).chain(std::iter::once((&parent, &commit.id)));
     for (start, commit) in trees {
         if let Err(reason) = only_moves(remote, (start, commit), &carries)? {
@@ -94,7 +99,7 @@ fn only_goes_on<R: Remote>(remote: &R, own: &OwnBranch) -> Result<Result<(), For
 fn only_moves<R: Remote>(
     remote: &R,
     (start, commit): (&CommitId, &CommitId),
-    carries: &[CarriedUpdate],
+    carries: &Carries,
 ) -> Result<Result<(), Foreign>, GitError> {
     let changes = match remote.changes_within(Some(start), commit, TreeBudget::COMMIT) {
         Ok(changes) => changes,
@@ -117,7 +122,7 @@ fn file_as_recorded<R: Remote>(
     remote: &R,
     (before, after): (&CommitId, &CommitId),
     path: &RepoPath,
-    carries: &[CarriedUpdate],
+    carries: &Carries,
 ) -> Result<Result<(), Foreign>, GitError> {
     let other = || Ok(Err(format!("{path} has changes that the bot did not write")));
     let is_program = |commit: &CommitId| -> Result<Option<bool>, GitError> {
@@ -136,17 +141,19 @@ fn file_as_recorded<R: Remote>(
     };
     let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
     let (there, here) = (scan_file(path, &old), scan_file(path, &new));
+    let mut now: HashMap<(PinKind, &str), &Version> = HashMap::new();
+    for pin in here.pins.iter().chain(&here.values) {
+        now.entry((pin.kind, &pin.key)).or_insert(&pin.version);
+    }
+    let mut edited: HashSet<(PinKind, &str)> = HashSet::new();
     let mut edits: Vec<PinEdit<'_>> = Vec::new();
     for pin in there.pins.iter().chain(&there.values) {
-        let now = here.pins.iter().chain(&here.values).find(|now| now.key == pin.key && now.kind == pin.kind);
-        if now.is_some_and(|now| now.version == pin.version) {
+        let place = (pin.kind, pin.key.as_str());
+        if now.get(&place).is_some_and(|now| **now == pin.version) {
             continue;
         }
-        let Some(to) = carries.iter().filter(|carried| is_about(carried, pin)).find_map(|carried| version(&carried.to))
-        else {
-            return other();
-        };
-        if !edits.iter().any(|edit| edit.pin.key == pin.key && edit.pin.kind == pin.kind) {
+        let Some(to) = carries.version(pin) else { return other() };
+        if edited.insert(place) {
             edits.push(PinEdit { pin, to, rename: None });
         }
     }
@@ -156,9 +163,34 @@ fn file_as_recorded<R: Remote>(
     }
 }
 
-fn is_about(carried: &CarriedUpdate, pin: &Pin) -> bool {
-    let below = |path: &str| path.strip_prefix(&carried.overlay).is_some_and(|rest| rest.starts_with(['/', '.']));
-    pin.name.to_string() == carried.image && (carried.overlay.is_empty() || below(pin.path.as_str()))
+/// The versions that a commit's trailers name, by image and overlay, so that what many records say of many pins is looked
+/// up, not searched.
+struct Carries {
+    /// With the record's number: where several are about a pin, the first decides.
+    to: HashMap<String, HashMap<String, (usize, Version)>>,
+}
+
+impl Carries {
+    fn of(carries: &[CarriedUpdate]) -> Self {
+        let mut to: HashMap<String, HashMap<String, (usize, Version)>> = HashMap::new();
+        for (nth, carried) in carries.iter().enumerate() {
+            if let Some(version) = version(&carried.to) {
+                let places = to.entry(carried.image.clone()).or_default();
+                places.entry(carried.overlay.clone()).or_insert((nth, version));
+            }
+        }
+        Self { to }
+    }
+
+    /// The version that a pin is said to go to: by a record of its image for a folder above its file, or for the file
+    /// without its extension.
+    fn version(&self, pin: &Pin) -> Option<Version> {
+        let places = self.to.get(&pin.name.to_string())?;
+        let path = pin.path.as_str();
+        let overlays = path.match_indices(['/', '.']).map(|(at, _)| &path[..at]).chain(std::iter::once(""));
+        let found = overlays.filter_map(|overlay| places.get(overlay)).min_by_key(|(nth, _)| *nth);
+        found.map(|(_, version)| version.clone())
+    }
 }
 
 /// A version as written in trailers.
@@ -225,6 +257,43 @@ mod tests {
             ("y\n\nLandfall-Update: 1\nLandfall-Update: 1\nLandfall-To: 1.2.0\n", false),
         ] {
             assert_eq!(records_the_same(message, expected), same, "{message:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_record_of_an_image_and_a_place_decides() {
+        let text = |overlay: &str, image: &str, to: &str| {
+            format!(
+                "Landfall-Update: 0123456789abcdef\nLandfall-Overlay: {overlay}\nLandfall-Image: {image}\nLandfall-To: {to}\n"
+            )
+        };
+        let web = "docker.io/library/web";
+        let records = [
+            ("apps/web/prod", web, "(none)"),
+            ("apps/web/prod", web, "2.0.0"),
+            ("apps/web", web, "3.0.0"),
+            ("", "docker.io/library/api", "4.0.0"),
+            ("charts/web/values-prod", web, "5.0.0"),
+            ("apps/web/pro", web, "6.0.0"),
+        ];
+        let message: String = records.iter().map(|(overlay, image, to)| text(overlay, image, to)).collect();
+        let carries = Carries::of(&carried(&message));
+        for (path, image, to) in [
+            ("apps/web/prod/k.yaml", "web", Some("2.0.0")),
+            ("apps/web/prod.yaml", "web", Some("2.0.0")),
+            ("apps/web/product/k.yaml", "web", Some("3.0.0")),
+            ("x/k.yaml", "api", Some("4.0.0")),
+            ("charts/web/values-prod.yaml", "web", Some("5.0.0")),
+            ("x/k.yaml", "web", None),
+            ("apps/web/prod/k.yaml", "other", None),
+        ] {
+            let path = RepoPath::parse(path).unwrap();
+            let scan = scan_file(
+                &path,
+                format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: '{image}:1'}}]}}\n").as_bytes(),
+            );
+            let found = carries.version(&scan.pins[0]).map(|version| version.to_string());
+            assert_eq!(found.as_deref(), to, "{path} {image}");
         }
     }
 }

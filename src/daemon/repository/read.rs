@@ -14,13 +14,13 @@ use crate::git::{
 };
 use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, IGNORE_FILE, is_candidate};
-use crate::plan::{BRANCH_PREFIXES, Head, Problem, carried, update_ids};
+use crate::plan::{BRANCH_PREFIXES, Head, Problem, RecordLimit, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
 /// Maximum number of files read at once; this limits memory, not speed.
 const BATCH: usize = 512;
 /// Maximum size of one batch in bytes; a single file may be larger.
-const BATCH_BYTES: u64 = 16 << 20;
+const BATCH_BYTES: u64 = 4 << 20;
 /// From this size on, a file counts as large.
 const LARGE: u64 = 1 << 20;
 /// Maximum total size of large files in one reading: generated or hostile files must not starve the rest.
@@ -268,7 +268,11 @@ pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<
 /// Files that were skipped where a policy would write: they may hide an update, so every plan reports them.
 pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> Vec<Problem> {
     let concerns = |skipped: &&Skipped| {
-        if matches!(skipped.reason, SkipReason::IgnoreUnusable { .. } | SkipReason::NoRoom { .. }) {
+        // What these hide is elsewhere.
+        if matches!(
+            skipped.reason,
+            SkipReason::IgnoreUnusable { .. } | SkipReason::NoRoom { .. } | SkipReason::ValuesNotNamed { .. }
+        ) {
             return true;
         }
         // A folder that is not entered may hold anything.
@@ -288,11 +292,25 @@ pub(in crate::daemon) fn problems(skipped: &[Skipped], policies: &PolicySet) -> 
     skipped.iter().filter(|skipped| !skipped.reason.is_expected()).filter(concerns).map(problem).collect()
 }
 
-/// What is known about tips of the bot's branches, as of one tip of their base.
+/// Maximum number of updates that the branches of a repository carry together, as far as they are kept.
+const CARRIED: usize = 20_000;
+
+/// What is known about tips of the bot's branches.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct KnownHeads {
+    /// The tip of the base that `heads` is about.
     base: Option<CommitId>,
     heads: HashMap<CommitId, Head>,
+    /// What does not depend on the base.
+    proven: HashMap<CommitId, Proven>,
+}
+
+/// One of the bot's branches without its base.
+#[derive(Debug, Clone)]
+struct Proven {
+    head: Head,
+    /// Which commits must belong to the base, the one that the tip is based on first; `None`: it is somebody else's.
+    starts: Option<Vec<CommitId>>,
 }
 
 /// The bot's branches on the remote, and their content beyond `base`.
@@ -303,11 +321,13 @@ pub(in crate::daemon) fn heads(
     (base, former, bot): (&CommitId, &[CommitId], [&Identity; 2]),
 ) -> Result<BTreeMap<String, Head>, GitError> {
     let mut before = std::mem::take(&mut known.heads);
+    let mut proven = std::mem::take(&mut known.proven);
     if known.base.as_ref() != Some(base) {
         before.clear();
         known.base = Some(base.clone());
     }
     let mut heads = BTreeMap::new();
+    let mut carried = 0;
     for (short, _) in own_branches(refs) {
         // Between the listing and the fetch, it may have moved or been deleted.
         let Some(tip) = mirror.tip(&format!("refs/heads/{short}"))? else { continue };
@@ -315,16 +335,28 @@ pub(in crate::daemon) fn heads(
         if heads.is_empty() {
             history.follow(mirror, base)?;
         }
-        let head = match before.remove(&tip) {
+        let mut head = match before.remove(&tip).or_else(|| known.heads.get(&tip).cloned()) {
             Some(head) => head,
-            None => match found((mirror, &mut *history), &tip, (base, former), bot) {
-                // More than anybody may make the bot read, so the bot did not write it.
-                Err(GitError::Refused { reason, .. }) => {
-                    Head { foreign: Some(format!("somebody else ({reason})")), ..Head::merged(&tip) }
+            None => {
+                let was = proven.remove(&tip);
+                match found((mirror, &mut *history), &tip, (base, former), (bot, was, &mut *known)) {
+                    // More than anybody may make the bot read, so the bot did not write it.
+                    Err(GitError::Refused { reason, .. }) => {
+                        Head { foreign: Some(format!("somebody else ({reason})")), ..Head::merged(&tip) }
+                    }
+                    head => head?,
                 }
-                head => head?,
-            },
+            }
         };
+        if let Some(proven) = proven.remove(&tip) {
+            known.proven.insert(tip.clone(), proven);
+        }
+        carried += head.carries.len();
+        if carried > CARRIED {
+            carried -= head.carries.len();
+            let foreign = Some(format!("somebody else (the branches record more than {CARRIED} updates together)"));
+            head = Head { foreign, ..Head::merged(&tip) };
+        }
         drop(known.heads.insert(tip, head.clone()));
         drop(heads.insert(short.to_owned(), head));
     }
@@ -336,12 +368,15 @@ fn found(
     (mirror, history): (&Mirror, &mut History),
     tip: &CommitId,
     (base, former): (&CommitId, &[CommitId]),
-    bot: [&Identity; 2],
+    (bot, was, known): ([&Identity; 2], Option<Proven>, &mut KnownHeads),
 ) -> Result<Head, GitError> {
     if history.contains(mirror, base, tip)? == Ancestry::Contains {
         return Ok(Head::merged(tip));
     }
-    head((mirror, history), tip, (base, former), bot)
+    let proven = was.map_or_else(|| prove(mirror, tip, bot), Ok)?;
+    let head = beside((mirror, history), &proven, (base, former))?;
+    known.proven.insert(tip.clone(), proven);
+    Ok(head)
 }
 
 /// When the tips of the bot's branches were made, by short name. An unreadable one has no time.
@@ -360,28 +395,23 @@ fn own_branches(refs: &Refs) -> impl Iterator<Item = (&str, &CommitId)> {
     all.filter_map(|(name, tip)| Some((name.strip_prefix("refs/heads/")?, tip)))
 }
 
-/// The content of one of the bot's branches. The bot creates such a branch as one commit on the base of that time, and
-/// the base may have been merged into it since; any other commit on it, or below, is somebody else's, whoever it claims
-/// as its author. `former` are tips that the base had and lost.
-fn head(
-    (mirror, history): (&Mirror, &mut History),
-    tip: &CommitId,
-    (base, former): (&CommitId, &[CommitId]),
-    bot: [&Identity; 2],
-) -> Result<Head, GitError> {
+/// The content of one of the bot's branches, whatever its base. The bot creates such a branch as one commit on the base of
+/// that time, and the base may have been merged into it since; any other commit on it, or below, is somebody else's,
+/// whoever it claims as its author. Of somebody else's, nothing that its message says is kept.
+fn prove(mirror: &Mirror, tip: &CommitId, bot: [&Identity; 2]) -> Result<Proven, GitError> {
     let mut head = Head::merged(tip);
-    let Some(top) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(head) };
+    let Some(top) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(Proven { head, starts: None }) };
     (head.made, head.since) = (Some(top.time), Some(top.time));
     let own = proof::own(mirror, tip)?;
     let commit = own.as_ref().map_or(&top, |own| &own.commit);
-    head.carries = carried(&commit.message);
-    head.updates = update_ids(&commit.message);
-    head.updates.sort();
-    head.updates.dedup();
+    let within = RecordLimit::PULL_REQUEST.allows(&commit.message);
+    let mut updates = if within { update_ids(&commit.message) } else { Vec::new() };
+    updates.sort();
+    updates.dedup();
     // Whoever amends or rebases the bot's commit leaves the bot as its author, but not as its committer.
     let people = [&commit.author, &commit.committer];
     let other = people.into_iter().zip(bot).find(|(person, bot)| person.email != bot.email).map(|(person, _)| person);
-    if other.is_some() || head.updates.is_empty() {
+    if other.is_some() || (within && updates.is_empty()) {
         let person = other.unwrap_or(&commit.author);
         head.foreign = Some(format!("{} <{}>", person.name, person.email));
     }
@@ -390,18 +420,36 @@ fn head(
         Err(reason) => {
             let author = &top.author;
             head.foreign.get_or_insert_with(|| format!("somebody else in the name of {} ({reason})", author.name));
-            return Ok(head);
+            return Ok(Proven { head, starts: None });
         }
     };
-    for start in own.starts() {
-        if !on_base((mirror, &mut *history), start, base, former)? {
-            head.foreign.get_or_insert_with(|| format!("somebody else below the bot's ({})", start.short()));
-            return Ok(head);
-        }
+    if head.foreign.is_none() {
+        head.carries = carried(&own.commit.message);
+        head.updates = updates;
     }
     head.same = own.same();
-    head.behind = own.start() != base;
-    head.stale = mirror.is_outdated(own.start(), tip, base)?;
+    Ok(Proven { head, starts: Some(own.starts().cloned().collect()) })
+}
+
+/// The same branch, beside this base. `former` are tips that the base had and lost.
+fn beside(
+    (mirror, history): (&Mirror, &mut History),
+    proven: &Proven,
+    (base, former): (&CommitId, &[CommitId]),
+) -> Result<Head, GitError> {
+    let mut head = proven.head.clone();
+    let Some(starts) = &proven.starts else { return Ok(head) };
+    for start in starts {
+        if !on_base((mirror, &mut *history), start, base, former)? {
+            let foreign = head.foreign.unwrap_or_else(|| format!("somebody else below the bot's ({})", start.short()));
+            let (made, since) = (head.made, head.since);
+            return Ok(Head { foreign: Some(foreign), made, since, ..Head::merged(&head.tip) });
+        }
+    }
+    if let Some(start) = starts.first() {
+        head.behind = start != base;
+        head.stale = mirror.is_outdated(start, &head.tip, base)?;
+    }
     Ok(head)
 }
 

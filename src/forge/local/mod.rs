@@ -37,6 +37,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The maximum number of commits of a pull request that are read; the bot makes one, and people may add some.
 const OF_A_PULL: usize = 250;
+/// Maximum length of their messages together; those of the first commit are read whatever their length.
+const MESSAGES: usize = 8 << 20;
 
 /// Pull requests in a Git repository.
 #[derive(Debug, Clone)]
@@ -228,7 +230,8 @@ impl LocalForge {
     fn messages_of(&self, pull: &PullRequest) -> Result<Vec<String>, PullError> {
         let head = pull.head_commit.as_ref().ok_or_else(|| invalid(format!("#{} names no commit", pull.number)))?;
         let base = self.mirror.tip(&pull.base.full())?;
-        let log = self.mirror.log(head, base.as_ref(), OF_A_PULL)?;
+        let commits = self.mirror.marked(head, base.as_ref(), "", OF_A_PULL)?.marked;
+        let log = self.mirror.log_of(&commits, MESSAGES)?;
         Ok(log.into_iter().map(|entry| entry.message).collect())
     }
 

@@ -10,11 +10,16 @@ use std::collections::{HashMap, HashSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
+use crate::model::wildcard::Steps;
 use crate::model::{BranchName, CommitId, UpdateId};
 
 pub use proof::{CommitProof, MovedPin, ReleaseAuthority};
 
 use super::Update;
+use proof::Moves;
+
+/// How many times a record is compared with a move, for one commit: each of the bot's is about a few.
+const MAX_COMPARISONS: u64 = 1_000_000;
 
 /// The prefix of every line that the ledger reads.
 pub const MARK: &str = "Landfall-";
@@ -288,10 +293,37 @@ pub fn update_ids(message: &str) -> Vec<UpdateId> {
     records(message).into_iter().filter(|record| record.kind == RecordKind::Update).map(|record| record.id).collect()
 }
 
+/// How much a commit of the bot records at most. A message beyond it is somebody else's, and is not taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RecordLimit {
+    records: usize,
+    bytes: usize,
+}
+
+impl RecordLimit {
+    /// A commit on a branch of a pull request, which has at most two thousand updates.
+    pub const PULL_REQUEST: Self = Self { records: 4_000, bytes: 4 << 20 };
+    /// A commit on a base branch, with the updates of tens of thousands of overlays.
+    pub const BASE: Self = Self { records: 50_000, bytes: 16 << 20 };
+
+    /// Whether a message records no more, and its trailers are no longer.
+    #[must_use]
+    pub fn allows(self, message: &str) -> bool {
+        let (mut records, mut bytes) = (0, 0);
+        for line in message.lines().filter(|line| line.starts_with(MARK)) {
+            bytes += line.len();
+            records += usize::from(line.starts_with(UPDATE) || line.starts_with(RELEASE));
+        }
+        records <= self.records && bytes <= self.bytes
+    }
+}
+
 /// Which of a message's records the proof supports.
 #[must_use]
 pub fn verdicts(branch: &BranchName, message: &str, proof: &CommitProof) -> Vec<bool> {
-    records(message).iter().map(|record| proof.bears_out(branch, record)).collect()
+    let moved = Moves::of(proof);
+    let mut steps = Steps::new(MAX_COMPARISONS);
+    records(message).iter().map(|record| moved.bear_out(branch, record, &mut steps)).collect()
 }
 
 /// The lines of a commit message that the ledger reads.
@@ -393,7 +425,7 @@ fn records(message: &str) -> Vec<Record> {
             (OVERLAY, Some(record)) => value.clone_into(&mut record.place.overlay),
             (TO, Some(record)) => value.split('@').next().unwrap_or_default().clone_into(&mut record.tag),
             (IMAGE, Some(record)) => value.clone_into(&mut record.place.image),
-            (POLICY, Some(_)) => {
+            (POLICY, Some(_)) if !value.is_empty() => {
                 shares = sharing(records.iter().map(|record| record.place.policy.as_str()));
                 records[shares..].iter_mut().for_each(|record| value.clone_into(&mut record.place.policy));
             }
@@ -401,6 +433,8 @@ fn records(message: &str) -> Vec<Record> {
                 let from = if last.place.policy.is_empty() { records.len() - 1 } else { shares };
                 let environment = |record: &mut Record| record.place.environment = Some(value.to_owned());
                 records[from..].iter_mut().for_each(environment);
+                // Another environment without a policy of its own is the last record's.
+                shares = records.len() - 1;
             }
             _ => {}
         }
@@ -535,5 +569,31 @@ mod tests {
         assert!(ledger.places_in("web").is_empty(), "a release writes nothing");
         ledger.record_unproven(&commit("2"), second(10), &format!("x\n\n{}", block(UPDATE, &id("a"))));
         assert!(!released(&ledger, "a", "web", 10) && ledger.places_in("web") == [place("web")]);
+    }
+
+    #[test]
+    fn what_records_more_than_the_bot_ever_does_is_told_without_taking_it_apart() {
+        let record = "Landfall-Update: 0123456789abcdef\nLandfall-Overlay: apps/web\n";
+        for (count, pull, base) in [(1, true, true), (4_000, true, true), (4_001, false, true), (50_001, false, false)]
+        {
+            let message = format!("x\n\n{}", record.repeat(count));
+            let allowed = (RecordLimit::PULL_REQUEST.allows(&message), RecordLimit::BASE.allows(&message));
+            assert_eq!(allowed, (pull, base), "{count}");
+        }
+        let long = format!("{record}Landfall-Gates: {}\n", "x".repeat(5 << 20));
+        assert!(!RecordLimit::PULL_REQUEST.allows(&long) && RecordLimit::PULL_REQUEST.allows(&"x".repeat(5 << 20)));
+        assert!(crate::plan::carried(&record.repeat(4_001)).is_empty());
+    }
+
+    #[test]
+    fn lines_that_stand_for_many_records_are_read_once() {
+        // Each line for all records before it: with ten thousand of both, a minute and more.
+        let records_of = "Landfall-Update: 0123456789abcdef\n".repeat(4_000);
+        let begin = std::time::Instant::now();
+        for line in ["Landfall-Policy: \n", "Landfall-Environment: prod\n"] {
+            let message = format!("{records_of}Landfall-Policy: p\n{}", line.repeat(100_000));
+            assert_eq!((records(&message).len(), crate::plan::carried(&message).len()), (4_000, 4_000));
+        }
+        assert!(begin.elapsed() < std::time::Duration::from_secs(30), "{:?}", begin.elapsed());
     }
 }

@@ -5,6 +5,9 @@
 //! version it claims to revert is the one that was there before. A release moves nothing, so it counts only by its
 //! position in the history.
 
+use std::collections::BTreeMap;
+
+use crate::model::wildcard::Steps;
 use crate::model::{BranchName, ImageName, RepoPath, UpdateId, Version};
 
 use super::{Record, RecordKind};
@@ -41,12 +44,33 @@ pub enum ReleaseAuthority {
     Nobody,
 }
 
-impl CommitProof {
-    /// Whether the commit did what the record says, on this branch.
-    pub(super) fn bears_out(&self, branch: &BranchName, record: &Record) -> bool {
+/// The moves of a commit by image and path, so that each record is compared only with those of its image and overlay.
+pub(super) struct Moves<'p> {
+    moved: BTreeMap<(String, &'p str), Vec<&'p MovedPin>>,
+    releases: ReleaseAuthority,
+}
+
+impl<'p> Moves<'p> {
+    pub(super) fn of(proof: &'p CommitProof) -> Self {
+        let mut moved: BTreeMap<(String, &str), Vec<&MovedPin>> = BTreeMap::new();
+        for pin in &proof.moved {
+            moved.entry((pin.name.to_string(), pin.path.as_str())).or_default().push(pin);
+        }
+        Self { moved, releases: proof.releases }
+    }
+
+    /// Whether the commit did what the record says, on this branch. Without steps, it did not.
+    pub(super) fn bear_out(&self, branch: &BranchName, record: &Record, steps: &mut Steps) -> bool {
+        let place = &record.place;
         match record.kind {
             RecordKind::Release => self.releases == ReleaseAuthority::Bot,
-            RecordKind::Update => self.moved.iter().any(|moved| moved.is_recorded_by(branch, record)),
+            RecordKind::Update => self
+                .moved
+                .range((place.image.clone(), place.overlay.as_str())..)
+                .take_while(|((image, path), _)| *image == place.image && path.starts_with(&place.overlay))
+                .flat_map(|(_, moved)| moved)
+                .take_while(|_| steps.take(1))
+                .any(|moved| moved.is_recorded_by(branch, record)),
         }
     }
 }
@@ -54,9 +78,6 @@ impl CommitProof {
 impl MovedPin {
     fn is_recorded_by(&self, branch: &BranchName, record: &Record) -> bool {
         let place = &record.place;
-        if self.name.to_string() != place.image || !self.path.as_str().starts_with(&place.overlay) {
-            return false;
-        }
         let scope = place.environment.as_ref().unwrap_or(&place.policy);
         // Files of one overlay under different rules have scopes of their own.
         let scopes = [scope.clone(), format!("{scope}\n{}", self.path)];
@@ -146,5 +167,30 @@ mod tests {
             let ledger = ledger(&text, releases);
             assert_eq!(ledger.releases().since(&id, &place(), Timestamp::UNIX_EPOCH).is_some(), counts);
         }
+    }
+
+    #[test]
+    fn tens_of_thousands_of_records_are_proven_one_by_one_and_no_more_than_that() {
+        const MANY: usize = 10_000;
+        let image = ImageName::parse("ghcr.io/acme/web").unwrap();
+        let branch = BranchName::parse("main").unwrap();
+        let overlay = |n: usize| format!("apps/{n}");
+        let moved = (0..MANY).map(|n| MovedPin {
+            path: RepoPath::parse(&format!("apps/{n}/kustomization.yaml")).unwrap(),
+            name: image.clone(),
+            from: None,
+            to: version("2.0.0"),
+        });
+        let proof = CommitProof { moved: moved.collect(), releases: ReleaseAuthority::Nobody };
+        let record = |n: usize, of: &str| message(super::super::UPDATE, &update(&overlay(n), "2.0.0"), of, "");
+        let honest: String = (0..MANY).map(|n| record(n, &overlay(n))).collect();
+        let counted =
+            |text: &str| super::super::verdicts(&branch, text, &proof).into_iter().filter(|counts| *counts).count();
+        assert_eq!(counted(&honest), MANY);
+        // Each of these would have to be compared with all moves.
+        let hostile: String = (0..MANY).map(|n| record(n, "")).collect();
+        let begin = std::time::Instant::now();
+        assert_eq!(counted(&hostile), 0);
+        assert!(begin.elapsed() < std::time::Duration::from_secs(60), "{:?}", begin.elapsed());
     }
 }

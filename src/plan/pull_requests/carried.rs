@@ -2,7 +2,7 @@
 
 use crate::model::UpdateId;
 use crate::plan::UpdatePlace;
-use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, TO, UPDATE, sharing};
+use crate::plan::ledger::{ENVIRONMENT, IMAGE, OVERLAY, POLICY, RecordLimit, TO, UPDATE, sharing};
 
 /// One update, according to a commit's trailers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,10 +36,13 @@ impl CarriedUpdate {
 }
 
 /// The updates recorded in a commit message, in order. A policy and environment after several updates without one apply
-/// to all of them.
+/// to all of them. A message beyond [`RecordLimit::PULL_REQUEST`] is not the bot's, and carries none.
 #[must_use]
 pub fn carried(message: &str) -> Vec<CarriedUpdate> {
     let mut all: Vec<CarriedUpdate> = Vec::new();
+    if !RecordLimit::PULL_REQUEST.allows(message) {
+        return all;
+    }
     let mut shares = 0;
     for line in message.lines() {
         let Some((key, value)) = line.split_once(':') else { continue };
@@ -49,13 +52,15 @@ pub fn carried(message: &str) -> Vec<CarriedUpdate> {
             (OVERLAY, Some(last)) => last.overlay = value,
             (IMAGE, Some(last)) => last.image = value,
             (TO, Some(last)) => last.to = value,
-            (POLICY, Some(_)) => {
+            (POLICY, Some(_)) if !value.is_empty() => {
                 shares = sharing(all.iter().map(|update| update.policy.as_str()));
                 all[shares..].iter_mut().for_each(|update| value.clone_into(&mut update.policy));
             }
             (ENVIRONMENT, Some(last)) => {
                 let from = if last.policy.is_empty() { all.len() - 1 } else { shares };
                 all[from..].iter_mut().for_each(|update| update.environment = Some(value.clone()));
+                // Another environment without a policy of its own is the last update's.
+                shares = all.len() - 1;
             }
             _ => {}
         }

@@ -532,11 +532,16 @@ async fn messages_with_a_text_are_found_in_one_reading() {
     let (tip, _) = scene.push(&mut history).await;
     let log = scene.mirror.marked(&tip, None, "Landfall-", 100).unwrap();
     let whole = scene.mirror.log(&tip, None, 100).unwrap();
-    assert_eq!((log.read, log.entries.len()), (whole.len(), 1));
-    assert_eq!(log.entries[0], whole[1]);
+    assert_eq!((log.read, log.marked.len()), (whole.len(), 1));
+    assert_eq!(scene.mirror.log_of(&log.marked, 1).unwrap()[0], whole[1]);
+    let all: Vec<_> = whole.iter().map(|entry| entry.id.clone()).collect();
+    let two = whole[0].message.len() + whole[1].message.len();
+    for (bytes, count) in [(0, 1), (two - 1, 1), (two, 2), (usize::MAX, whole.len())] {
+        assert_eq!(scene.mirror.log_of(&all, bytes).unwrap(), whole[..count], "{bytes}");
+    }
     assert!(whole.iter().all(|entry| log.is_on_the_line(&entry.id)));
     let newer = scene.mirror.marked(&tip, Some(&whole[1].id), "Landfall-", 100).unwrap();
-    assert_eq!((newer.read, newer.entries.len()), (1, 0));
+    assert_eq!((newer.read, newer.marked.len()), (1, 0));
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ fn retell(folder: &Path, tip: &str, tree: &str, parents: &[&str]) {
 type Attack = (&'static str, fn(&Path, &str));
 
 /// Each is on the bot's branch, whose tip it is given; what it leaves checked out is pushed.
-const ATTACKS: [Attack; 10] = [
+const ATTACKS: [Attack; 11] = [
     ("a file of their own", |folder, _| {
         std::fs::write(folder.join("evil.yaml"), "evil: true\n").unwrap();
         git(folder, &["add", "-A"]);
@@ -83,6 +83,12 @@ const ATTACKS: [Attack; 10] = [
         let message = git(folder, &["log", "-1", "--format=%B", tip]);
         let (file, much) = (folder.join(".git/message"), "x".repeat(79) + "\n");
         std::fs::write(&file, format!("{}\n{message}", much.repeat(250_000))).unwrap();
+        as_bot(folder, &["commit", "--quiet", "--amend", "-F", file.to_str().unwrap()]);
+    }),
+    ("more records than the bot ever writes", |folder, tip| {
+        let message = git(folder, &["log", "-1", "--format=%B", tip]);
+        let (file, much) = (folder.join(".git/message"), "Landfall-Update: 0123456789abcdef\n".repeat(5_000));
+        std::fs::write(&file, format!("{message}\n{much}")).unwrap();
         as_bot(folder, &["commit", "--quiet", "--amend", "-F", file.to_str().unwrap()]);
     }),
     ("a record of something else", |folder, tip| {
