@@ -34,12 +34,14 @@ const SHIPPED: (&str, &str) = ("MIMALLOC_PURGE_DELAY", "0");
 const GAP: Duration = Duration::from_secs(60);
 
 /// What is refused: who is told of it, and in which words.
-const REFUSED: [(&str, &str); 7] = [
+const REFUSED: [(&str, &str); 9] = [
     ("main-bomb", "it has more than 500000 entries"),
     ("files", "larger than 64 MB altogether"),
     ("values", "more than 1000000 values"),
     ("braces", "its braces are nested"),
     ("policies", "the policies have more than 4000 entries"),
+    ("ignore", "comparing its patterns with all files takes too long"),
+    ("names", "more than 1000 of their names contain a template"),
     ("fat", "the long lists of all images would take more than"),
     ("fat", "the answer is longer than 16 MiB"),
 ];
@@ -52,9 +54,20 @@ fn dev(setup: Setup, app: &str) -> Setup {
 fn setup(fat: &[String], many: &str) -> Setup {
     let quiet = only_dev();
     let mut setup = dev(empty().policies(&quiet).no_forge().interval("5s"), "web");
-    for name in ["branch-bomb", "main-bomb", "files", "values", "history"] {
+    for name in ["branch-bomb", "main-bomb", "files", "values", "history", "messages"] {
         setup = dev(setup.beside(name), "web");
     }
+    setup = dev(setup.beside("ignore"), "web").file(".landfallignore", slow_patterns());
+    for number in 0..40 {
+        let app = format!("{number}{}z", "a".repeat(240));
+        setup = setup.file(&overlay(&app, "dev"), kustomization("web"));
+    }
+    let globs: String = (0..1_500).map(|n| format!("'/*a?b*a??b*a?*b???{n}*z', ")).collect();
+    let application = format!("spec: {{source: {{path: x, helm: {{valueFiles: [{globs}]}}}}}}\n");
+    setup = dev(setup.beside("names"), "web").file(
+        "apps/big/overlays/dev/app.yaml",
+        format!("apiVersion: argoproj.io/v1alpha1\nkind: Application\n{application}"),
+    );
     let braces = format!("{}a{}", "{".repeat(400), "}".repeat(400));
     setup = dev(setup.beside("braces"), "web").file(
         ".landfall/braces.yaml",
@@ -81,6 +94,29 @@ fn setup(fat: &[String], many: &str) -> Setup {
         setup = setup.file(&overlay(&app, "dev"), kustomization(&app).replace("REG", many));
     }
     setup
+}
+
+/// Two thousand patterns that take long to compare, behind two with deeply nested braces.
+fn slow_patterns() -> String {
+    let braces = format!("{}a{}\n", "\\{".repeat(250), "\\}".repeat(250));
+    (0..1_990).fold(braces.repeat(2), |text, n| text + &format!("*{}{n}*z\n", "a".repeat(100)))
+}
+
+/// Branches of the bot, and commits of main, whose messages are megabytes of records.
+fn messages(dir: &Path) {
+    let record = "Landfall-Update: 0123456789abcdef\n";
+    let message = |bytes: usize| format!("x\n\n{}", record.repeat(bytes / record.len()));
+    let (branch, main) = (message(3 << 20), message(12 << 20));
+    let commit = |on: &str, time: usize, message: &str| {
+        let head =
+            format!("commit refs/heads/{on}\ncommitter Eve <eve@example.com> {time} +0000\ndata {}\n", message.len());
+        format!("{head}{message}\nfrom refs/heads/main^0\n\n")
+    };
+    let branches = (0..30).map(|n| commit(&format!("landfall/m-{n}"), 1_790_000_100 + n, &branch));
+    import(dir, branches.collect::<String>().as_bytes());
+    for n in 0..4 {
+        import(dir, commit("main", 1_790_000_200 + n, &main).as_bytes());
+    }
 }
 
 /// A script for `git fast-import`.
@@ -271,6 +307,7 @@ fn a_siege_on_all_sides_takes_little_memory_and_no_healthy_repositorys_time() {
     files(&remote(&world, "files"), (0..5).map(large), 40);
     files(&remote(&world, "values"), (0..2).map(|seed| format!("# {seed}\n{}", "- a\n".repeat(3_000_000))), 1);
     history(&remote(&world, "history"), 5_000, 300);
+    messages(&remote(&world, "messages"));
 
     let mut running = world.start_with(&["run"], &[SHIPPED]);
     let watch = Watch::start(running.target());
