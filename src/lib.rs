@@ -20,6 +20,7 @@
 //! | [`init`] | pins → proposed configuration and policies for a repository that is new |
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; what becomes an incident ([`landing::incidents`]) |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
+//! | [`page`] | what the bot knows → the web page, its JSON, badges |
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
 //! | [`config`] | files → validated settings and policies |
 //! | [`http`](mod@http) | below the edges: the one HTTP layer: clients, limits, retries, address rules |
@@ -33,7 +34,7 @@
 //! | [`webhooks`] | edge: what webhooks of registries and forges prove, and what they hint at |
 //! | [`store`] | edge: a cache that may be deleted at any time |
 //! | [`daemon`] | shell: each repository in a task of its own, with a reader, a session and an executor; the tracker of landings |
-//! | [`server`] | shell: the web server of `landfall run`: webhooks, metrics, health |
+//! | [`server`] | shell: the web server of `landfall run`: the page and its API, webhooks, metrics, health |
 //! | [`cli`] | shell: arguments → one call into the rest |
 //! | [`demo`] | shell: a whole world in one process |
 //!
@@ -50,6 +51,7 @@ pub mod init;
 pub mod landing;
 pub mod message;
 pub mod overlay;
+pub mod page;
 pub mod plan;
 pub mod policy;
 pub mod select;

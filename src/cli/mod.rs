@@ -9,6 +9,7 @@ mod commands;
 mod decision;
 mod error;
 mod files;
+mod filters;
 mod registry;
 mod remote;
 mod render;
@@ -27,6 +28,7 @@ pub use render::output::{ColorChoice, Format, Output, Paint};
 pub use render::table::table;
 
 use commands::Command;
+use filters::Filters;
 use render::news::News;
 use render::{ago, landings, report, short};
 

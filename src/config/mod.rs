@@ -34,8 +34,9 @@ pub use load::{ConfigError, Loaded, default_path, default_state_dir, load};
 pub use policies::{parse_policies, parse_policy_files, policy_warnings};
 pub use schema::{FileKind, kind_of, schema};
 pub use settings::{
-    ClientCertificateSource, ClusterSettings, HeartbeatSettings, NotifySettings, OwnBranch, PolicySource, Registries,
-    RegistrySettings, RepositorySettings, ServerSettings, Settings, SigningKind, Trigger,
+    Audience, ClientCertificateSource, ClusterSettings, HeartbeatSettings, Network, NotifySettings, OwnBranch,
+    PolicySource, Registries, RegistrySettings, RepositorySettings, ServerSettings, Settings, SigningKind, Trigger,
+    TrustedProxySettings,
 };
 
 #[cfg(test)]

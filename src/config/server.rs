@@ -13,7 +13,7 @@ use crate::document::secret::Secret;
 use crate::webhooks::{SourceConfig, SourceSettings};
 
 use super::at::At;
-use super::settings::ServerSettings;
+use super::settings::{Audience, Network, ServerSettings, TrustedProxySettings};
 use super::value;
 
 /// Where it listens unless told otherwise.
@@ -33,13 +33,42 @@ const LONGEST_DEBOUNCE: Duration = Duration::from_secs(60);
 pub(super) struct Server {
     /// The address and port to listen on; default `127.0.0.1:8080`, which only this machine reaches.
     listen: Option<At<String>>,
-    /// The token for `/metrics`; default: none, and only this machine may read them.
+    /// The token for the page, its API and `/metrics`; default: none, and only this machine may read them.
     token: Option<At<Secret>>,
+    /// A proxy in front that logs people in; whoever it names may read as with the token.
+    trusted_proxy: Option<At<TrustedProxy>>,
+    /// Who may read badges: `private` (the default), whoever may read the page, or `public`, everybody who reaches the server.
+    badges: Option<At<BadgeReaders>>,
     /// How long webhooks are gathered before a registry or repository is asked, 1 to 60 seconds; default `1s`.
     debounce: Option<At<String>>,
     /// Who may send webhooks; each has the address `/webhooks/NAME`.
     #[serde(default)]
     webhooks: Vec<At<Tagged<WebhookKeys, SourceConfig>>>,
+}
+
+/// A proxy that logs people in.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "the proxy as a mapping, such as `{ header: X-Forwarded-User, addresses: [10.0.0.0/8] }`"
+)]
+struct TrustedProxy {
+    /// The header in which it names whom it has logged in, such as `X-Forwarded-User`. It must remove this header from what
+    /// it is sent.
+    header: At<String>,
+    /// The addresses that it sends from: IP addresses, or networks such as `10.0.0.0/8`.
+    addresses: Vec<At<String>>,
+}
+
+/// Who may read badges.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", expecting = "`private` or `public`")]
+enum BadgeReaders {
+    /// Whoever may read the page.
+    Private,
+    /// Everybody who reaches the server.
+    Public,
 }
 
 /// The keys of every source of webhooks.
@@ -70,8 +99,36 @@ impl Check<'_, '_> {
                 })
             }),
         };
+        let trusted_proxy = optional(raw.trusted_proxy.as_ref(), |at| self.trusted_proxy(at));
+        let badges = match raw.badges.as_ref().map(|at| at.value) {
+            None | Some(BadgeReaders::Private) => Audience::Private,
+            Some(BadgeReaders::Public) => Audience::Public,
+        };
         let webhooks = raw.webhooks.iter().filter_map(|at| self.source(at)).collect();
-        Some(ServerSettings { listen: listen?, token: token?, debounce: debounce?, webhooks })
+        Some(ServerSettings {
+            listen: listen?,
+            token: token?,
+            trusted_proxy: trusted_proxy?,
+            badges,
+            debounce: debounce?,
+            webhooks,
+        })
+    }
+
+    fn trusted_proxy(&mut self, at: &At<TrustedProxy>) -> Option<TrustedProxySettings> {
+        let header = self.text(&at.value.header, header);
+        let mut networks = Some(Vec::new());
+        for at in &at.value.addresses {
+            match (self.text(at, network), &mut networks) {
+                (Some(network), Some(networks)) => networks.push(network),
+                _ => networks = None,
+            }
+        }
+        if at.value.addresses.is_empty() {
+            self.sink.error(at.mark, "`addresses` is empty: name the addresses that the proxy sends from".to_owned());
+            return None;
+        }
+        Some(TrustedProxySettings { header: header?, networks: networks? })
     }
 
     fn source(&mut self, at: &At<Tagged<WebhookKeys, SourceConfig>>) -> Option<SourceSettings> {
@@ -81,6 +138,42 @@ impl Check<'_, '_> {
         let registry = optional(raw.registry.as_ref(), |at| self.text(at, value::registry_host));
         let (kind, proof) = kind?;
         Some(SourceSettings { name: name?, kind, proof, registry: registry? })
+    }
+}
+
+/// A header's name, in lower case. Those that anybody's client sends by itself vouch for nobody.
+fn header(text: &str) -> Result<String, String> {
+    let name = text.trim().to_ascii_lowercase();
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > 100 || !name.bytes().all(is_token) {
+        return Err("`header` must be the name of a header, such as X-Forwarded-User".to_owned());
+    }
+    let usual =
+        ["host", "user-agent", "accept", "cookie", "connection", "x-forwarded-for", "forwarded", "authorization"];
+    match usual.contains(&name.as_str()) {
+        true => Err(format!(
+            "`{name}` says nothing of who was logged in; name the header that the proxy sets, such as X-Forwarded-User"
+        )),
+        false => Ok(name),
+    }
+}
+
+/// An IP address, or a network such as `10.0.0.0/8`.
+fn network(text: &str) -> Result<Network, String> {
+    let (address, bits) = match text.trim().split_once('/') {
+        Some((address, bits)) => (address, Some(bits)),
+        None => (text.trim(), None),
+    };
+    let parsed = address.parse::<IpAddr>().ok().map(|address| address.to_canonical());
+    let most = parsed.map_or(0, |address| if address.is_ipv4() { 32 } else { 128 });
+    let bits = bits.map_or(Some(most), |bits| bits.parse().ok().filter(|bits| *bits <= most));
+    match (parsed, bits) {
+        (Some(_), Some(0)) => Err("a network of all addresses trusts everybody; name those of the proxy".to_owned()),
+        (Some(address), Some(bits)) => Ok(Network { address, bits }),
+        _ => Err(format!(
+            "`{}` is no IP address or network, such as 10.0.0.7 or 10.0.0.0/8",
+            text.chars().take(60).collect::<String>()
+        )),
     }
 }
 

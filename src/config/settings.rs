@@ -1,7 +1,7 @@
 //! The checked configuration, with every default filled in.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -262,10 +262,71 @@ pub struct ServerSettings {
     pub listen: SocketAddr,
     /// The token for what not everybody may read; `None`: only this machine may.
     pub token: Option<SecretSource>,
+    /// A proxy that has logged people in, and may vouch for them.
+    pub trusted_proxy: Option<TrustedProxySettings>,
+    /// Who may read badges.
+    pub badges: Audience,
     /// How long webhooks are gathered before a registry or repository is asked.
     pub debounce: Duration,
     /// Who may send webhooks, with unique names.
     pub webhooks: Vec<SourceSettings>,
+}
+
+impl ServerSettings {
+    /// A server that only this machine reaches, on any free port, and without webhooks.
+    #[must_use]
+    pub fn on_loopback() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            token: None,
+            trusted_proxy: None,
+            badges: Audience::Private,
+            debounce: Duration::from_secs(1),
+            webhooks: Vec::new(),
+        }
+    }
+}
+
+/// A proxy in front of the web server that logs people in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrustedProxySettings {
+    /// The header in which it says whom it has logged in, in lower case. It must remove the header from what it is sent.
+    pub header: String,
+    /// Where it sends from; at least one.
+    pub networks: Vec<Network>,
+}
+
+/// Addresses with a common beginning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// The first of them.
+    pub address: IpAddr,
+    /// How many bits are common.
+    pub bits: u8,
+}
+
+impl Network {
+    /// Whether an address is one of them. An IPv4 address within IPv6 counts as what it stands for.
+    #[must_use]
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let bits = |address: IpAddr| match address.to_canonical() {
+            IpAddr::V4(four) => (u128::from(u32::from(four)) << 96, 32),
+            IpAddr::V6(six) => (u128::from(six), 128),
+        };
+        let ((own, size), (other, other_size)) = (bits(self.address), bits(address));
+        let apart = u32::from(self.bits);
+        size == other_size && (own ^ other).checked_shr(128 - apart).unwrap_or(0) == 0
+    }
+}
+
+/// Who may read something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Audience {
+    /// Whoever may read the page.
+    #[default]
+    Private,
+    /// Everybody who reaches the server.
+    Public,
 }
 
 /// The dead man's switch.

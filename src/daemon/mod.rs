@@ -14,6 +14,7 @@ mod pull_secrets;
 mod pulls;
 mod queries;
 mod reload;
+mod report;
 mod repository;
 mod rollback;
 mod run;
@@ -34,6 +35,7 @@ pub use outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome,
 pub use pulls::Pulls;
 pub use queries::{Lookup, PATIENCE};
 pub use reload::Fingerprint;
+pub use report::{ReportedBranch, Reports, ReportsByName, RepositoryReport};
 pub use repository::{Reader, Repository, RepositoryError, RepositoryPlan, Timing};
 pub use rollback::{RollbackAsk, RollbackOutcome};
 pub use run::{Bot, OnOutcome};

@@ -26,6 +26,7 @@ use crate::plan::{Declared, Problem, SoakStates};
 use super::clock::Clock;
 use super::outcome::CycleOutcome;
 use super::queries::Lookup;
+use super::report::Reports;
 use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::{Tracker, View};
 use super::vitals::Vitals;
@@ -72,6 +73,7 @@ pub struct Bot {
     clock: Clock,
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
+    reports: Arc<Reports>,
     /// Until when a plan or cycle waits for silent registries.
     deadline: Option<Instant>,
 }
@@ -83,7 +85,8 @@ impl Bot {
         let lookup = Arc::new(lookup);
         let waker = Arc::new(waker(&repositories, &lookup, Duration::ZERO));
         let vitals = Arc::new(Vitals::new(repositories.iter().map(Repository::name), Instant::now()));
-        Self { repositories, lookup, clock, waker, vitals, deadline: None }
+        let reports = Arc::new(Reports::new());
+        Self { repositories, lookup, clock, waker, vitals, reports, deadline: None }
     }
 
     /// The same, where hints from outside are gathered for this long.
@@ -103,6 +106,12 @@ impl Bot {
     #[must_use]
     pub fn vitals(&self) -> &Arc<Vitals> {
         &self.vitals
+    }
+
+    /// What the last cycle of each repository found.
+    #[must_use]
+    pub fn reports(&self) -> &Arc<Reports> {
+        &self.reports
     }
 
     /// The same, where [`Bot::plan`] and [`Bot::apply`] wait for silent registries until this time; whatever is unknown
@@ -177,9 +186,13 @@ impl Bot {
 
     /// Tells the tracker the state of every repository; nothing is written.
     pub async fn view(&mut self, tracker: &Tracker) {
+        let began = Instant::now();
         let outcomes = self.plan(false).await;
         for (repository, outcome) in self.repositories.iter_mut().zip(outcomes) {
-            tracker.publish(repository.view(outcome, self.clock.now()));
+            self.vitals.ended(&outcome, began.elapsed(), (Instant::now(), self.clock.now()));
+            let view = repository.view(outcome, self.clock.now());
+            self.reports.publish(repository.report(&view));
+            tracker.publish(view);
         }
     }
 
@@ -245,11 +258,12 @@ impl Bot {
     /// other repositories.
     pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, on_outcome: OnOutcome) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-        let Self { repositories, lookup, clock, waker, vitals, deadline: _ } = self;
+        let Self { repositories, lookup, clock, waker, vitals, reports, deadline: _ } = self;
         let (trigger, stop, turns) = (trigger.clone(), stop.clone(), Semaphore::new(AT_ONCE));
         let waking = (Arc::clone(&waker), stop.clone());
         let waking = tokio::spawn(async move { waking.0.run(&waking.1).await });
-        let shared = Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns, waker, vitals });
+        let shared =
+            Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns, waker, vitals, reports });
         let mut tasks = JoinSet::new();
         for repository in repositories {
             tasks.spawn(RepositoryTask::new(repository, Arc::clone(&shared)).run());
@@ -286,6 +300,7 @@ struct Shared {
     turns: Semaphore,
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
+    reports: Arc<Reports>,
 }
 
 /// The task of one repository.
@@ -344,7 +359,7 @@ impl RepositoryTask {
     /// One cycle, on this thread; false if it was aborted because the bot is stopping.
     fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
         let Self { repository, shared, rest, declared, .. } = self;
-        let Shared { lookup, clock, stop, tracker, on_outcome, waker, vitals, .. } = &**shared;
+        let Shared { lookup, clock, stop, tracker, on_outcome, waker, vitals, reports, .. } = &**shared;
         let (name, began) = (repository.name().to_owned(), Instant::now());
         repository.set_soak_states(Arc::clone(&tracker.soak_states().borrow()));
         let done = unbroken(&name, || {
@@ -372,9 +387,15 @@ impl RepositoryTask {
         };
         vitals.ended(&outcome, began.elapsed(), (Instant::now(), clock.now()));
         on_outcome(&outcome);
-        match unbroken(&name, || repository.view(outcome, clock.now())) {
-            Ok(view) => {
+        let viewed = unbroken(&name, || {
+            let view = repository.view(outcome, clock.now());
+            let report = repository.report(&view);
+            (view, report)
+        });
+        match viewed {
+            Ok((view, report)) => {
                 tell(waker, declared, &view);
+                reports.publish(report);
                 tracker.publish(view);
             }
             Err(_) => rest.again(),

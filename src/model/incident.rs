@@ -11,6 +11,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Affected, CauseCode, Rung, State, Tracked};
@@ -94,7 +95,7 @@ impl fmt::Display for IncidentId {
 }
 
 /// How severe it is. Ordered; the words are those of PagerDuty's Events API.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Good to know.
@@ -337,7 +338,8 @@ impl Notice {
 }
 
 /// Whether a text is an http(s) address without spaces, quotes, brackets or a password.
-fn is_web_address(url: &str) -> bool {
+#[must_use]
+pub fn is_web_address(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
     let host = |rest: &str| !rest.split('/').next().unwrap_or_default().contains('@');
     let plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'<' | b'>' | b'"' | b'`' | b'|' | b'\\' | b'(' | b')');

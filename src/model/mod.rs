@@ -28,7 +28,8 @@ pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, TagRef, Version};
 pub use incident::{
-    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, one_line,
+    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, is_web_address,
+    one_line,
 };
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};

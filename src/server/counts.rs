@@ -19,6 +19,8 @@ pub(super) struct WebhookCounts(Mutex<BTreeMap<String, SourceCounts>>);
 #[derive(Debug, Default)]
 struct SourceCounts {
     outcomes: BTreeMap<&'static str, u64>,
+    /// When one was last received that its sender has proved.
+    proved: Option<Instant>,
     told: Option<Instant>,
     untold: u64,
     parsed: Option<(u32, Instant)>,
@@ -27,6 +29,21 @@ struct SourceCounts {
 impl WebhookCounts {
     /// Counts an outcome.
     pub(super) fn count(&self, source: &str, outcome: &'static str) {
+        self.count_one(source, outcome);
+        if ["accepted", "ignored", "repeated", "unknown", "flood"].contains(&outcome)
+            && let Some(counts) = self.all().get_mut(source)
+        {
+            counts.proved = Some(Instant::now());
+        }
+    }
+
+    /// How long ago each source last sent one that it proved.
+    pub(super) fn ages(&self, now: Instant) -> BTreeMap<String, Duration> {
+        let age = |counts: &SourceCounts| Some(now.saturating_duration_since(counts.proved?));
+        self.all().iter().filter_map(|(name, counts)| Some((name.clone(), age(counts)?))).collect()
+    }
+
+    fn count_one(&self, source: &str, outcome: &'static str) {
         let mut all = self.all();
         if let Some(counts) = all.get_mut(source) {
             *counts.outcomes.entry(outcome).or_default() += 1;

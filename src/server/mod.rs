@@ -1,11 +1,11 @@
-//! The web server of `landfall run`: webhooks, metrics, health.
+//! The web server of `landfall run`: the page and its API, webhooks, metrics, health.
 //!
 //! Promise: whatever is sent to it, it takes bounded memory, time and connections, and never holds up a cycle. It changes
 //! nothing: a webhook is a hint to the [`Waker`], everything else is read from what the bot shows
 //! of itself.
 //!
-//! Design: `listen` accepts connections within limits and ends them in time; the handlers here, in `webhooks` and in
-//! `metrics` answer from [`Shown`], which is replaced when the bot is set up anew. The listener stays through that, and
+//! Design: `listen` accepts connections within limits and ends them in time; the handlers here, in `webhooks`, `metrics` and
+//! `page` answer from [`Shown`], which is replaced when the bot is set up anew. The listener stays through that, and
 //! until then the former bot is shown.
 
 mod access;
@@ -13,6 +13,7 @@ mod body;
 mod counts;
 mod listen;
 mod metrics;
+mod page;
 mod webhooks;
 
 use std::collections::BTreeMap;
@@ -32,10 +33,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ServerSettings, Settings, Trigger};
-use crate::daemon::{Bot, Clock, Tracker, Vitals, Waker};
+use crate::config::{Audience, ServerSettings, Settings, Trigger};
+use crate::daemon::{Bot, Clock, Reports, Tracker, Vitals, Waker};
 use crate::webhooks::WebhookSource;
 
+use access::Access;
 use body::BodyRoom;
 use counts::{TELL, WebhookCounts};
 
@@ -84,6 +86,7 @@ struct Site {
     counts: WebhookCounts,
     /// When it was last told that the bot is not alive.
     stall_told: Mutex<Option<Instant>>,
+    desk: page::Desk,
     stop: CancellationToken,
 }
 
@@ -98,7 +101,9 @@ pub struct Shown {
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
     tracker: Arc<Tracker>,
-    token: Option<SecretString>,
+    reports: Arc<Reports>,
+    access: Access,
+    badges: Audience,
     trigger: Trigger,
     clock: Clock,
 }
@@ -118,7 +123,9 @@ impl Shown {
             waker: Arc::clone(bot.waker()),
             vitals: Arc::clone(bot.vitals()),
             tracker: Arc::clone(tracker),
-            token,
+            reports: Arc::clone(bot.reports()),
+            access: Access { token, proxy: settings.server.as_ref().and_then(|server| server.trusted_proxy.clone()) },
+            badges: settings.server.as_ref().map(|server| server.badges).unwrap_or_default(),
             trigger: settings.interval.clone(),
             clock,
         }
@@ -143,6 +150,7 @@ impl Server {
             parsing: Semaphore::new(1),
             counts: WebhookCounts::default(),
             stall_told: Mutex::default(),
+            desk: page::Desk::default(),
             stop,
         };
         Ok(Self { listener, address, site: Arc::new(site) })
@@ -163,7 +171,9 @@ impl Server {
     /// Serves until it is stopped; requests that have begun are answered, for at most some seconds.
     pub async fn run(self) {
         let stop = self.site.stop.clone();
+        let publishing = tokio::spawn(page::publish(Arc::clone(&self.site)));
         listen::serve(self.listener, &router(self.site), &stop).await;
+        publishing.abort();
     }
 }
 
@@ -208,6 +218,7 @@ fn router(site: Arc<Site>) -> Router {
         .route("/livez", get(live))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics::metrics))
+        .merge(page::router())
         .route("/webhooks/{name}", post(webhooks::webhook))
         .route("/webhooks/{name}/{secret}", post(webhooks::webhook))
         .with_state(site)

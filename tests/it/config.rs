@@ -121,7 +121,7 @@ fn every_shipped_policy_file_loads_without_a_word() {
 }
 
 /// What the schemas use of JSON Schema, and no more: an unknown keyword fails the test, so that none is overlooked.
-fn conforms(schema: &Value, all: &Value, value: &Value, at: &str) -> Result<(), String> {
+pub(crate) fn conforms(schema: &Value, all: &Value, value: &Value, at: &str) -> Result<(), String> {
     let Value::Object(schema) = schema else { return Ok(()) };
     for (keyword, argument) in schema {
         let ok = match keyword.as_str() {

@@ -14,6 +14,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
+    ("page", &["model", "policy", "plan", "message"]),
     ("document", &["model", "policy"]),
     // Of the edges, config names what each kind of forge, receiver and login is written like.
     ("config", &["model", "policy", "select", "document", "forge", "notify", "registry", "webhooks"]),
@@ -35,7 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "cluster", "notify", "store", "document", "webhooks",
         ],
     ),
-    ("server", &["model", "config", "daemon", "webhooks", "meter"]),
+    ("server", &["model", "config", "daemon", "page", "webhooks", "meter"]),
     (
         "demo",
         &[
@@ -65,7 +66,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init", "page"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

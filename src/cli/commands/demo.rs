@@ -1,12 +1,18 @@
 //! `landfall demo`: the main job in an embedded world, told as a story.
 
 use std::io::IsTerminal;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, ServerSettings};
 use crate::daemon::{Clock, CycleOutcome, Rows};
 use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Teller};
 use crate::model::{NoticeKind, Severity};
+use crate::server::Server;
 
 use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings};
 
@@ -15,6 +21,9 @@ const PAUSE: u64 = 1_500;
 
 /// How often the controllers of the kept cluster reconcile.
 const RECONCILE: Duration = Duration::from_secs(2);
+
+/// How often the page's bot reads everything.
+const VIEW: Duration = Duration::from_secs(4);
 
 /// The width at which alerts are printed.
 const WIDTH: usize = 104;
@@ -29,7 +38,7 @@ minute on a terminal, and a few seconds with --fast. With --keep you can then tr
 every other command on the folder, in another terminal.")]
 pub(in crate::cli) struct DemoArgs {
     /// Keep the folder, so that every other command can be tried on it; on a terminal, the registry and the cluster
-    /// also keep running.
+    /// also keep running, and the web page is served.
     #[arg(long)]
     keep: bool,
     /// Make the world in this folder, which must be empty or absent [default: a temporary one].
@@ -89,11 +98,18 @@ fn folder(args: &DemoArgs, temporary: &std::path::Path) -> Result<PathBuf, CliEr
     }
 }
 
-/// Keeps the servers running until Ctrl-C: the controllers reconcile every two seconds, and the receiver's notices are
-/// printed.
+/// Keeps the servers running until Ctrl-C: the controllers reconcile every two seconds, the receiver's notices are printed,
+/// and the page is served.
 async fn goes_on(world: &DemoWorld, clock: &Clock, context: &Context) {
     let output = context.output;
     output.message("\nRegistry and cluster keep running until Ctrl-C; use another terminal. Alerts are printed here.");
+    // Ends with the process.
+    match page(world, context).await {
+        Ok(address) => {
+            output.message(&format!("The page, which shows what you do and writes nothing: http://{address}/"));
+        }
+        Err(error) => output.message(&format!("the page cannot be shown: {error}")),
+    }
     let stopped = super::run::stopped();
     tokio::pin!(stopped);
     loop {
@@ -110,6 +126,29 @@ async fn goes_on(world: &DemoWorld, clock: &Clock, context: &Context) {
             }
         }
     }
+}
+
+/// Serves the page of a bot that reads and plans, and writes nothing, so that there is something left to try.
+async fn page(world: &DemoWorld, context: &Context) -> Result<SocketAddr, CliError> {
+    let mut loaded = config::load(&world.config).map_err(|error| settings::failed(&error, context))?;
+    let stop = CancellationToken::new();
+    let own = ServerSettings::on_loopback();
+    let cannot = |error| CliError::caused("the web server cannot start", &error);
+    let server = Server::bind(&own, stop.clone()).await.map_err(cannot)?;
+    loaded.settings.server = Some(own);
+    let mut bot = bot::open(&loaded).await?;
+    let tracker = bot::tracker(&loaded, &bot, Vec::new())?;
+    server.stage().show(bot::shown(&loaded, &bot, &tracker)?);
+    let address = server.address();
+    drop(tokio::spawn(server.run()));
+    drop(tokio::spawn(Arc::clone(&tracker).run(stop)));
+    drop(tokio::spawn(async move {
+        loop {
+            bot.view(&tracker).await;
+            tokio::time::sleep(VIEW).await;
+        }
+    }));
+    Ok(address)
 }
 
 /// An alert as its receiver would show it.

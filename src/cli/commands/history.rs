@@ -8,7 +8,7 @@ use crate::daemon::{self, ChangeFilter, Clock, Dora, LeadFrom, LeadTime, Median,
 use crate::model::{ImageName, Version};
 use crate::store::Store;
 
-use super::{CliError, Context, Exit, Output, Paint, ago, bot, settings, short, table};
+use super::{CliError, Context, Exit, Filters, Output, Paint, ago, bot, settings, short, table};
 
 /// Arguments of `landfall history`.
 #[derive(Debug, clap::Args)]
@@ -29,9 +29,8 @@ Exit codes: 0 done · 1 nothing found · 2 error")]
 pub(in crate::cli) struct HistoryArgs {
     /// The app [default: every app].
     app: Option<String>,
-    /// Only this environment.
-    #[arg(long, value_name = "ENV")]
-    environment: Option<String>,
+    #[command(flatten)]
+    filters: Filters,
     /// Show the four DORA metrics of each environment instead of the changes.
     #[arg(long)]
     dora: bool,
@@ -58,20 +57,28 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     let now = Clock::system().now();
     let since = since(&args.since, now)?;
     let loaded = settings::load(context)?;
-    // Of each repository as many: any of them may have the newest.
+    let filters = &args.filters;
+    // Of each repository as many: any of them may have the newest. Images are told apart afterwards.
+    let all = args.dora || filters.image.is_some();
     let filter = ChangeFilter {
-        app: args.app.as_deref(),
-        environment: args.environment.as_deref(),
-        limit: if args.dora { usize::MAX } else { args.limit },
+        app: filters.or_app(args.app.as_ref()),
+        environment: filters.environment.as_deref(),
+        limit: if all { usize::MAX } else { args.limit },
+    };
+    let is_wanted = |change: &VersionChange| {
+        filters.image.is_none() || ImageName::parse(&change.image).is_ok_and(|image| filters.wants_image(&image))
     };
     // What was before is measured against, but not asked about.
-    let asked = |change: &&mut VersionChange| !args.dora || change.merged >= since;
+    let asked = |change: &&mut VersionChange| (!args.dora || change.merged >= since) && is_wanted(change);
     let history = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         let landed = daemon::landed(bot.lookup().store());
         let mut all = Vec::new();
         for repository in &mut bot.repositories {
             let name = repository.name().to_owned();
+            if filters.repository.as_ref().is_some_and(|only| *only != name) {
+                continue;
+            }
             let failed =
                 |error: &dyn std::error::Error| CliError::new(format!("repository {name} cannot be read: {error}"));
             repository.refresh().await.map_err(|error| failed(&error))?;
@@ -88,7 +95,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
         }
         Ok(all)
     })?;
-    let mut history: Vec<VersionChange> = history;
+    let mut history: Vec<VersionChange> = history.into_iter().filter(is_wanted).collect();
     history.sort_by_key(|change| std::cmp::Reverse(change.merged));
     if args.dora {
         let dora = daemon::dora(&history, since, now);

@@ -22,12 +22,13 @@ mod schema;
 mod set_image;
 mod status;
 mod tags;
+mod version;
 
 use clap::{CommandFactory as _, Subcommand};
 
 use super::{
-    CliError, Context, Exit, Format, News, Output, Paint, ago, bot, decision, files, landings, registry, remote,
-    report, settings, short, table,
+    CliError, Context, Exit, Filters, Format, News, Output, Paint, ago, bot, decision, files, landings, registry,
+    remote, report, settings, short, table,
 };
 
 /// One variant per command; its arguments and implementation are in the file with its name.
@@ -78,6 +79,8 @@ pub(super) enum Command {
     SetImage(set_image::SetImageArgs),
     /// Print the JSON Schema of the configuration or of policy files.
     Schema(schema::SchemaArgs),
+    /// Print the version, and how this program was built.
+    Version,
     /// Print the completion script for a shell.
     Completion(completion::CompletionArgs),
 }
@@ -106,6 +109,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Scan(args) => scan::run(&args, context),
         Command::SetImage(args) => set_image::run(&args, context),
         Command::Schema(args) => schema::run(&args, context),
+        Command::Version => version::run(context),
         Command::Tags(args) => tags::run(&args, context),
         Command::Completion(args) => completion::run(&args, context, &mut super::Cli::command()),
     }

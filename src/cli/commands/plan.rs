@@ -10,7 +10,7 @@ use crate::config::decisions::duration;
 use crate::daemon::CycleOutcome;
 
 use super::report::Detail;
-use super::{CliError, Context, Exit, bot, report, settings};
+use super::{CliError, Context, Exit, Filters, bot, report, settings};
 
 /// Arguments of `landfall plan`.
 #[derive(Debug, clap::Args)]
@@ -18,6 +18,7 @@ use super::{CliError, Context, Exit, bot, report, settings};
 Examples:
   landfall plan           one line per update, hold and problem
   landfall plan --diff    and the diff of every file
+  landfall plan -e prod --app web
   landfall plan -o json | jq '.repositories[].actions[].updates[].to.tag'
 
 Exit codes:
@@ -35,6 +36,8 @@ pub(in crate::cli) struct PlanArgs {
     all: bool,
     #[command(flatten)]
     patience: Patience,
+    #[command(flatten)]
+    filters: Filters,
 }
 
 /// How long a plan or cycle may take.
@@ -85,7 +88,7 @@ struct Report {
 /// `landfall plan`: what would be done now.
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
-    let outcomes = bot::block_on(async {
+    let mut outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?.until(args.patience.deadline());
         let mut outcomes = bot.plan(args.diff).await;
         if bot.promotes() {
@@ -94,6 +97,16 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError>
         }
         Ok(outcomes)
     })?;
+    if let Some(name) = &args.filters.repository
+        && !outcomes.iter().any(|outcome| outcome.repository == *name)
+    {
+        return Err(super::names::unknown(
+            "repository",
+            name,
+            outcomes.iter().map(|outcome| outcome.repository.as_str()),
+        ));
+    }
+    args.filters.keep(&mut outcomes);
     let changes = outcomes.iter().any(|repository| !repository.actions.is_empty());
     let answer = if args.exit_code && changes { Exit::Negative } else { Exit::Done };
     finish(&outcomes, detail(args.all), context, answer)

@@ -30,6 +30,9 @@ pub(in crate::cli) struct ScanArgs {
     /// Only pins of this kind; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = parse_kind, long_help = kinds())]
     kind: Vec<PinKind>,
+    /// Only this image: its name, or the last part of it.
+    #[arg(long, value_name = "IMAGE")]
+    image: Option<String>,
 }
 
 /// The answer.
@@ -98,6 +101,7 @@ pub(super) fn run(args: &ScanArgs, context: &Context) -> Result<Exit, CliError> 
     for path in &args.paths {
         let target = ScanTarget::scan(path)?;
         let pins = target.found.pins.iter().filter(|pin| args.kind.is_empty() || args.kind.contains(&pin.kind));
+        let pins = pins.filter(|pin| args.image.as_ref().is_none_or(|image| pin.name.is_called(image)));
         report.pins.extend(pins.map(|pin| PinView::new(target.shown(pin.path.as_str()), pin)));
         report.skipped.extend(target.skipped());
     }

@@ -21,6 +21,7 @@ use super::execute::{ATTEMPTS, Attempt, Carried, Executor, retry_on_lost_race, s
 use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, Step};
 use super::pulls::Pulls;
 use super::queries::Lookup;
+use super::report::{ReportedBranch, RepositoryReport};
 use super::tracker::View;
 
 mod first_seen;
@@ -234,6 +235,25 @@ impl Repository {
             *at = tip.and_then(|tip| self.session.seen.since(name, tip)).map_or(*at, |since| since.min(*at));
         }
         view
+    }
+
+    /// What is shown of it after the cycle of this view.
+    pub(super) fn report(&self, view: &View) -> RepositoryReport {
+        let branches = view.branches.iter().map(|branch| ReportedBranch {
+            name: branch.name.clone(),
+            tip: branch.tip.clone(),
+            policies: self.reader.policy_set(&branch.name),
+            declared: Arc::clone(&branch.declared),
+        });
+        RepositoryReport {
+            name: view.name.clone(),
+            address: view.address.clone(),
+            commit_page: self.reader.settings.forge.commit_page(),
+            at: view.at,
+            outcome: view.outcome.clone(),
+            decisions: self.reader.decisions().clone(),
+            branches: branches.collect(),
+        }
     }
 
     /// Plans every branch and queries what is missing; answers older than `since` are requested again, and queries to

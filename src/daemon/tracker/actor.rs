@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Snapshot};
 use crate::landing::incidents::Rules;
+use crate::model::Notice;
 use crate::model::observation::Object;
 use crate::notify::Cycles;
 use crate::plan::SoakStates;
@@ -81,6 +82,7 @@ pub(super) struct Actor {
     inbox: mpsc::UnboundedReceiver<Message>,
     pub(super) rows: watch::Sender<Arc<Rows>>,
     pub(super) soak_states: watch::Sender<Arc<SoakStates>>,
+    pub(super) incidents: watch::Sender<Arc<Vec<Notice>>>,
     /// What is known and what is remembered; lent to the thread that makes a pass.
     known: (TrackerState, RowMemory),
     /// Repositories after a cycle that no pass has included yet.
@@ -150,6 +152,7 @@ impl Actor {
             inbox,
             rows: watch::Sender::new(Arc::default()),
             soak_states: watch::Sender::new(Arc::default()),
+            incidents: watch::Sender::new(Arc::default()),
             known: (state, memory),
             views: Vec::new(),
             events: ClusterEvents::default(),
@@ -211,6 +214,10 @@ impl Actor {
     /// Makes passes and sends notices until `stop`.
     async fn run(&mut self, stop: &CancellationToken) {
         let (mut tick, mut slice) = (Instant::now(), MAX_SLICE);
+        // Incidents are shown even where nobody is to be notified of them.
+        if self.notifications.is_none() {
+            self.notifications = Some(Notifications::unheard(self.lookup.store(), &self.clock));
+        }
         while !stop.is_cancelled() {
             while let Ok(message) = self.inbox.try_recv() {
                 drop(self.take(message).await);
@@ -290,6 +297,16 @@ impl Actor {
         let rows = Arc::clone(&self.rows.borrow());
         let rules = Rules { unread, ..self.rules.clone() };
         let notified = self.notifications.as_mut().is_some_and(|it| it.notify(&rows.rows, &rules, now));
+        if let Some(notifications) = &self.notifications {
+            self.incidents.send_if_modified(|before| {
+                let open = notifications.open();
+                let news = !before.iter().eq(open.iter().copied());
+                if news {
+                    *before = Arc::new(open.into_iter().cloned().collect());
+                }
+                news
+            });
+        }
         if notified || self.remembered.is_none_or(|at| at.elapsed() >= REMEMBER) {
             self.remember();
         }

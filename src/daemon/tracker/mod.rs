@@ -36,7 +36,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Cluster};
 use crate::landing::incidents::Rules;
-use crate::model::Tracked;
+use crate::model::{Notice, Tracked};
 use crate::notify::{HeartbeatSettings, SinkSettings};
 use crate::plan::SoakStates;
 
@@ -86,6 +86,7 @@ pub struct Tracker {
     clusters: Arc<[Cluster]>,
     rows: watch::Receiver<Arc<Rows>>,
     soak_states: watch::Receiver<Arc<SoakStates>>,
+    incidents: watch::Receiver<Arc<Vec<Notice>>>,
 }
 
 impl Tracker {
@@ -99,8 +100,9 @@ impl Tracker {
         let (messages, inbox) = mpsc::unbounded_channel();
         let actor = Actor::new(setup, Arc::clone(&clusters), inbox);
         let (rows, soak_states) = (actor.rows.subscribe(), actor.soak_states.subscribe());
+        let incidents = actor.incidents.subscribe();
         drop(tokio::spawn(actor.serve()));
-        Arc::new(Self { messages, clusters, rows, soak_states })
+        Arc::new(Self { messages, clusters, rows, soak_states, incidents })
     }
 
     /// Records the state of a repository after a cycle.
@@ -112,6 +114,12 @@ impl Tracker {
     #[must_use]
     pub fn rows(&self) -> watch::Receiver<Arc<Rows>> {
         self.rows.clone()
+    }
+
+    /// The incidents that are open while the bot runs, most recent report of each; none before [`Tracker::run`].
+    #[must_use]
+    pub fn incidents(&self) -> watch::Receiver<Arc<Vec<Notice>>> {
+        self.incidents.clone()
     }
 
     /// The health of every declared image; a change may be what a promotion has been waiting for.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::landing::incidents::{Incidents, Memory, Rules, step};
 use crate::message;
-use crate::model::{CauseCode, Rung, State, Tracked};
+use crate::model::{CauseCode, Notice, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
 use crate::store::{Store, json};
 
@@ -27,6 +27,8 @@ pub(super) struct Notifications {
     notifier: Notifier,
     incidents: Incidents,
     heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
+    /// Whether somebody is notified; what nobody was told is not kept in the place of what somebody was.
+    heard: bool,
 }
 
 impl Notifications {
@@ -54,7 +56,12 @@ impl Notifications {
                 None
             }
         });
-        Self { notifier, incidents, heartbeat }
+        Self { notifier, incidents, heartbeat, heard: true }
+    }
+
+    /// Incidents that nobody is notified of, to be shown.
+    pub(super) fn unheard(store: &Store, clock: &Clock) -> Self {
+        Self { heard: false, ..Self::start(Vec::new(), None, store, clock) }
     }
 
     /// Notifies about the rows of a pass; returns whether there was anything to send.
@@ -65,6 +72,11 @@ impl Notifications {
         self.notifier.tell(&notices);
         self.notifier.firing(&self.incidents.open());
         !notices.is_empty()
+    }
+
+    /// The incidents that are open.
+    pub(super) fn open(&self) -> Vec<&Notice> {
+        self.incidents.open()
     }
 
     /// Sends the heartbeat after a cycle, in the background, because a receiver that does not answer must not delay
@@ -82,6 +94,9 @@ impl Notifications {
 
     /// What a restart must not forget, by cache key.
     pub(super) fn memory(&self) -> [(&'static str, Option<Vec<u8>>); 2] {
+        if !self.heard {
+            return [(INCIDENTS, None), (SINKS, None)];
+        }
         [(INCIDENTS, json(&self.incidents.memory())), (SINKS, json(&self.notifier.memory()))]
     }
 }

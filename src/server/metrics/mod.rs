@@ -31,7 +31,7 @@ pub(super) async fn metrics(
     headers: HeaderMap,
 ) -> Response {
     let Some(shown) = site.shown() else { return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response() };
-    if !may_read(shown.token.as_ref(), peer, &headers) {
+    if !may_read(&shown.access, peer, &headers) {
         let text = "metrics are for this machine alone, or for whoever has the token of `server.token`\n";
         let mut response = (StatusCode::UNAUTHORIZED, text).into_response();
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -1,7 +1,8 @@
-//! The web server of `landfall run`: webhooks, health, metrics; and what strangers send to it.
+//! The web server of `landfall run`: the page, webhooks, health, metrics; and what strangers send to it.
 
 mod health;
 mod hostile;
+mod page;
 mod real;
 mod support;
 mod webhooks;
