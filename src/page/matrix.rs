@@ -198,9 +198,10 @@ pub fn matrix(facts: &Facts<'_>, filter: &RowFilter) -> Matrix {
 
 /// Whether a row is about an update that is not in Git yet.
 pub(super) fn is_ahead(row: &Tracked) -> bool {
-    // One that a person has rejected waits for no rung; it has neither a commit nor a cluster. What is merely unknown is in Git.
-    let nowhere = row.cluster.is_none() && row.declared.commit.is_none() && row.landing.state != State::Unknown;
-    matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)) || nowhere
+    // One that a person has rejected waits for no rung, and has neither a commit nor a cluster. Whatever else has neither is in
+    // Git: its commit may be older than the history that is read.
+    let rejected = row.landing.state == State::Rejected && row.cluster.is_none() && row.declared.commit.is_none();
+    matches!(row.landing.rung, Some(Rung::Committed | Rung::Merged)) || rejected
 }
 
 /// How closely an image is related to its app: it has the app's name, a part of it, or is another image, such as a sidecar's.

@@ -542,6 +542,59 @@ fn the_matrix_says_where_every_version_is_and_why_it_is_no_further() {
 }
 
 #[test]
+fn what_waits_or_was_rejected_is_not_taken_for_what_git_declares() {
+    let bare = |state: State, rung: Option<Rung>| {
+        let mut bare = row("web", "prod", "1.4.0", state, rung);
+        (bare.cluster, bare.declared.commit) = (None, None);
+        bare
+    };
+    for (state, rung, ahead) in [
+        (State::Paused, Some(Rung::Committed), true),
+        (State::Pending, Some(Rung::Merged), true),
+        (State::Rejected, None, true),
+        // In Git, by a commit older than the history that is read.
+        (State::Orphan, None, false),
+        (State::Pending, Some(Rung::Fetched), false),
+        (State::Unknown, Some(Rung::Fetched), false),
+        (State::Unknown, None, false),
+    ] {
+        assert_eq!(matrix::is_ahead(&bare(state, rung)), ahead, "{state} {rung:?}");
+    }
+    assert!(!matrix::is_ahead(&row("web", "prod", "1.4.0", State::Landed, None)));
+    // The cell of a rejected update shows what runs, and the update as what comes next.
+    let small = Small::of(vec![row("web", "prod", "1.3.0", State::Landed, None), bare(State::Rejected, None)]);
+    let all = matrix(&small.facts(), &RowFilter::default());
+    let cell = &all.apps[0].cells[0];
+    assert_eq!((cell.version.as_str(), cell.state), ("1.3.0", State::Landed));
+    assert_eq!(cell.next.as_ref().map(|next| next.version.as_str()), Some("1.4.0"));
+}
+
+#[test]
+fn without_clusters_every_declared_image_has_a_row() {
+    let small = every_state();
+    let declared = &small.declared;
+    let all = beyond_sight("deploys", &[], declared);
+    assert_eq!(all.len(), declared.len());
+    for row in &all {
+        assert!(tone::is_beyond_sight(row) && !matrix::is_ahead(row), "{row:?}");
+        assert_eq!(tone::tone(row, false), Tone::Quiet);
+    }
+    // Only what no row of this repository is about; an update that waits is about another version.
+    let waiting = small.rows.iter().filter(|row| matrix::is_ahead(row)).cloned().collect::<Vec<_>>();
+    assert_eq!(beyond_sight("deploys", &waiting, declared).len(), declared.len());
+    assert_eq!(beyond_sight("deploys", &all[1..], declared).len(), 1);
+    assert_eq!(beyond_sight("other", &all, declared).len(), declared.len());
+    // What no policy covers is nothing that the bot is asked about.
+    let mut unasked = declared[0].clone();
+    unasked.policy = None;
+    assert!(beyond_sight("deploys", &[], &[unasked]).is_empty());
+    let small = Small::of(all);
+    let matrix = matrix(&small.facts(), &RowFilter::default());
+    assert!(matrix.apps.iter().flat_map(|app| &app.cells).all(|cell| cell.word == "in Git, no cluster"));
+    assert!(matrix.counts.iter().all(|count| count.state != "attention"), "{:?}", matrix.counts);
+}
+
+#[test]
 fn a_filter_leaves_what_it_names() {
     let small = every_state();
     let apps = |filter: RowFilter| -> Vec<String> {

@@ -35,3 +35,4 @@ mod story;
 mod support;
 mod tags;
 mod tls;
+mod version;

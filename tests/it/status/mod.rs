@@ -2,6 +2,8 @@
 
 mod alarm;
 mod cluster;
+mod filters;
 mod looks;
 mod matrix;
 mod stories;
+mod watch;
