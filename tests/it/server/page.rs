@@ -1,7 +1,7 @@
 //! The web page of a running bot, its JSON and its badges: every link, every header, who may read, what is live.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::config::conforms;
 use crate::support::process::{Running, Signal};
 use crate::support::world::World;
 
-use super::support::{SECRET, exchange, get, post, read, start};
+use super::support::{SECRET, exchange, get, post, read, some, start};
 
 /// A world in which nothing is to be done.
 fn world() -> World {
@@ -263,7 +263,7 @@ fn an_open_page_is_told_what_changes() {
         let began = Instant::now();
         while !text.contains(word) {
             assert!(began.elapsed() < Duration::from_secs(90), "no {word} in {text}");
-            let count = stream.read(&mut chunk).unwrap();
+            let count = some(&mut stream, &mut chunk).unwrap();
             assert!(count > 0, "the stream ended: {text}");
             text.push_str(&String::from_utf8_lossy(&chunk[..count]));
         }

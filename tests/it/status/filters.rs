@@ -35,7 +35,7 @@ fn plan(world: &World, filters: &[&str]) -> Vec<String> {
     let mut all = Vec::new();
     for repository in report["repositories"].as_array().unwrap() {
         for action in repository["actions"].as_array().unwrap() {
-            all.extend(action["updates"].as_array().unwrap().iter().map(|update| (&repository["repository"], update)));
+            all.extend(action["updates"].as_array().unwrap().iter().map(|update| (&repository["name"], update)));
         }
     }
     places(all.into_iter())
