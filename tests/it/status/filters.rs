@@ -46,20 +46,21 @@ fn what_is_asked_for_is_shown_and_nothing_else() {
     let world = world();
     let all = ["deploys api dev", "deploys web dev", "deploys web prod", "others web dev"];
     let image = world.text("REG/acme/api");
-    let asked: [(&[&str], &[&str]); 9] = [
-        (&[], &all[..]),
-        (&["--app", "api"], &all[..1]),
-        (&["--image", "api"], &all[..1]),
-        (&["--image", &image], &all[..1]),
-        (&["-e", "prod"], &all[2..3]),
-        (&["--environment", "prod"], &all[2..3]),
-        (&["--repository", "others"], &all[3..]),
-        (&["--app", "web", "-e", "dev", "--repository", "deploys"], &all[1..2]),
-        (&["--image", "i"], &[]),
+    let asked: [(&[&str], &[&str], &[&str]); 9] = [
+        (&[], &all, &all),
+        // One commit brings both; what it would write is shown whole.
+        (&["--app", "api"], &all[..1], &all[..2]),
+        (&["--image", "api"], &all[..1], &all[..2]),
+        (&["--image", &image], &all[..1], &all[..2]),
+        (&["-e", "prod"], &all[2..3], &all[2..3]),
+        (&["--environment", "prod"], &all[2..3], &all[2..3]),
+        (&["--repository", "others"], &all[3..], &all[3..]),
+        (&["--app", "web", "-e", "dev", "--repository", "deploys"], &all[1..2], &all[..2]),
+        (&["--image", "i"], &[], &[]),
     ];
-    for (filters, expected) in asked {
-        assert_eq!(status(&world, filters), expected, "status {filters:?}");
-        assert_eq!(plan(&world, filters), expected, "plan {filters:?}");
+    for (filters, shown, planned) in asked {
+        assert_eq!(status(&world, filters), shown, "status {filters:?}");
+        assert_eq!(plan(&world, filters), planned, "plan {filters:?}");
     }
     world.landfall(&["plan", "--repository", "other"]).ends(2).says("there is no repository `other`").says("others");
     world.landfall(&["status", "--app", "wep"]).ends(2).says("there is no app `wep`").says("web");
