@@ -28,19 +28,19 @@ fn main() {
     let (filter, one) = (RowFilter::default(), RowFilter { q: "app-0042".to_owned(), ..RowFilter::default() });
     measured("matrix", &|rows| with(rows, now, |facts| drop(black_box(matrix(facts, &filter)))));
     measured("page", &|rows| {
-        with(rows, now, |facts| drop(black_box(html::matrix_page(facts, &matrix(facts, &filter), &filter))))
+        with(rows, now, |facts| drop(black_box(html::matrix_page(facts, &matrix(facts, &filter), &filter))));
     });
     measured("search", &|rows| {
-        with(rows, now, |facts| drop(black_box(html::matrix_page(facts, &matrix(facts, &one), &one))))
+        with(rows, now, |facts| drop(black_box(html::matrix_page(facts, &matrix(facts, &one), &one))));
     });
     measured("live", &|rows| {
-        with(rows, now, |facts| drop(black_box(LiveCells::default().take(facts, &matrix(facts, &filter)))))
+        with(rows, now, |facts| drop(black_box(LiveCells::default().take(facts, &matrix(facts, &filter)))));
     });
     measured("json", &|rows| {
-        with(rows, now, |facts| drop(black_box(serde_json::to_string(&updates(facts, &filter)).unwrap())))
+        with(rows, now, |facts| drop(black_box(serde_json::to_string(&updates(facts, &filter)).unwrap())));
     });
     measured("lists", &|rows| {
-        with(rows, now, |facts| drop(black_box((waits(facts, &filter), timeline(facts, &filter)))))
+        with(rows, now, |facts| drop(black_box((waits(facts, &filter), timeline(facts, &filter)))));
     });
     measured("chronicle", &|rows| {
         let mut chronicle = Chronicle::default();
