@@ -62,7 +62,7 @@ fn json(address: &str, path: &str) -> Value {
         while let Some((length, more)) = rest.split_once("\r\n") {
             let length = usize::from_str_radix(length, 16).unwrap();
             whole.push_str(&more[..length]);
-            rest = &more[length..].trim_start_matches("\r\n");
+            rest = more[length..].trim_start_matches("\r\n");
         }
     } else {
         whole.push_str(rest);
@@ -241,7 +241,7 @@ fn what_the_api_answers_is_what_its_description_says() {
     let updates = updates.as_array().unwrap();
     assert!(!updates.is_empty() && updates.iter().all(|update| update["environment"] == "dev"), "{updates:?}");
     assert_eq!(json(&address, "/api/v1/updates?app=nothing")["updates"], Value::Array(Vec::new()));
-    assert_eq!(json(&address, "/api/v1/policy?repository=deploys&path=")["error"].is_string(), true);
+    assert!(json(&address, "/api/v1/policy?repository=deploys&path=")["error"].is_string());
     let (status, badge) = get(&address, "/badges/deploys/web/dev.svg");
     assert!(status == 200 && badge.contains("image/svg+xml") && badge.contains("1.3.0"), "{badge}");
     let (status, badge) = get(&address, "/badges/deploys/nothing/%3Cscript%3E.svg");
