@@ -1,7 +1,7 @@
 //! The pages as HTML.
 //!
 //! Promise: a page is complete without scripts and without anything from another host. Text from outside goes through maud's
-//! escaping, and the whole document then through [`finish`], which writes out every character that hides or reorders text.
+//! escaping, and the whole document then through `finish`, which writes out every character that hides or reorders text.
 //! No element has a style of its own or a handler, so that the strictest policy for contents holds.
 
 mod app;

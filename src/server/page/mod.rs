@@ -1,9 +1,9 @@
 //! The page, its JSON and its badges.
 //!
-//! Promise: GET and HEAD alone; nobody reads anything who may not ([`may_read`]); rendering holds no lock and no cycle, and
+//! Promise: GET and HEAD alone; nobody reads anything who may not (`may_read`); rendering holds no lock and no cycle, and
 //! takes bounded memory, however slowly an answer is read and however many ask.
 //!
-//! Design: [`publish`] makes a [`PageSnapshot`] of what the bot has published whenever that changes; handlers render from the last
+//! Design: [`publish`] makes a [`PageSnapshot`](snapshot::PageSnapshot) of what the bot has published whenever that changes; handlers render from the last
 //! one, some at a time, on threads where blocking is allowed. [`live`] tells open pages what has changed.
 
 mod api;
