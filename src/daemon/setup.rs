@@ -317,6 +317,7 @@ fn equipped(
         timeout: settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT),
         mirror: &mirror,
         author: &settings.author,
+        committer: &settings.committer,
     };
     let forge = Forge::open(&settings.forge, &opening)
         .map_err(|source| SetupError::Forge { repository: name.clone(), source: Box::new(source) })?;

@@ -391,8 +391,10 @@ pub struct Opening<'a> {
     pub timeout: Duration,
     /// The repository's mirror.
     pub mirror: &'a Mirror,
-    /// Author and committer of commits.
+    /// The author of commits.
     pub author: &'a Identity,
+    /// Their committer.
+    pub committer: &'a Identity,
 }
 
 /// What an app of a forge needs to lend tokens.
@@ -443,6 +445,8 @@ pub enum Feature {
     Labels,
     /// A merge that names the commit it is for.
     MergeAtCommit,
+    /// Approvals only of those who may write to the repository.
+    ApprovalsOfWriters,
 }
 
 /// Where and how a repository's forge takes statuses of commits.

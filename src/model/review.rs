@@ -72,6 +72,13 @@ impl Reviews {
         Self { standing }
     }
 
+    /// The same where names are for showing only, as several people may have one: each review with the key of its person.
+    #[must_use]
+    pub fn by_key(reviews: impl IntoIterator<Item = (String, Review)>) -> Self {
+        let reviews = reviews.into_iter().filter(|(_, review)| review.state != ReviewState::Comment);
+        Self { standing: reviews.collect() }
+    }
+
     /// Each person's latest review, ordered by name.
     pub fn standing(&self) -> impl Iterator<Item = &Review> {
         self.standing.values()
@@ -80,6 +87,11 @@ impl Reviews {
     /// The same, for setting their weight.
     pub fn standing_mut(&mut self) -> impl Iterator<Item = &mut Review> {
         self.standing.values_mut()
+    }
+
+    /// The same, with whose each is: by name in lower case, or by key ([`Self::by_key`]).
+    pub fn by_key_mut(&mut self) -> impl Iterator<Item = (&str, &mut Review)> {
+        self.standing.iter_mut().map(|(key, review)| (key.as_str(), review))
     }
 
     /// Who approved one of these commits, which contain the same change; nobody has seen anything pushed afterwards.

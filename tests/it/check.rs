@@ -277,6 +277,21 @@ fn check_says_what_a_forge_has_not() {
 }
 
 #[test]
+fn check_says_that_readers_may_approve_on_azure_devops_what_is_then_merged() {
+    let forge = "{ kind: azure-devops, url: https://x.example.com, repository: acme/deploys, token: { env: T } }";
+    for (asks, said) in
+        [("approvals: 1, automerge: true", true), ("approvals: 0, automerge: true", false), ("approvals: 1", false)]
+    {
+        let folder = Folder::new();
+        let config = CONFIG.replace("url: ./deploys.git", &format!("url: ./deploys.git\n    forge: {forge}"));
+        folder.write("landfall.yaml", &config);
+        folder.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ {asks} }}\n"));
+        let (code, out, _) = folder.run(&["check"]);
+        assert_eq!((code, out.contains("Readers included unless denied")), (0, said), "{asks}: {out}");
+    }
+}
+
+#[test]
 fn check_says_that_names_on_the_local_forge_prove_nobody() {
     let folder = Folder::new();
     folder.write(

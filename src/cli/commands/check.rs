@@ -362,6 +362,16 @@ fn lacking(repository: &RepositorySettings, set: &PolicySet, feature: Feature) -
             let hint = "let nobody but the bot push to its branches: what is pushed in the moment of a merge is merged, and told only then";
             Some((&automerge.origin, message, hint))
         }
+        Feature::ApprovalsOfWriters => {
+            let approvals = fields.approvals.as_ref().filter(|approvals| approvals.value > 0)?;
+            fields.automerge.as_ref().filter(|automerge| automerge.value)?;
+            let message = format!(
+                "`approvals` with `automerge` on repository `{}`, where whoever may contribute to pull requests may vote, Readers included unless denied",
+                repository.name
+            );
+            let hint = "deny Readers `Contribute to pull requests`, or require reviewers by a policy of the branch, which the bot's merges obey";
+            Some((&approvals.origin, message, hint))
+        }
     })?;
     Some(Diagnostic::warning(origin, message).with_hint(hint))
 }

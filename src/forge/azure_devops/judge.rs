@@ -1,8 +1,8 @@
 //! The basis for judging a merge: votes, statuses.
 //!
 //! Invariants: a vote counts only for what the branch was when it was given, which its line in the history tells, whether
-//! or not a policy resets votes when something is pushed; a group's vote is somebody else's. Only those may vote who may
-//! contribute to pull requests.
+//! or not a policy resets votes when something is pushed; a group's vote is somebody else's. Whoever may contribute to
+//! pull requests may vote, Readers included unless that is denied; nothing tells the rights of a voter.
 
 use std::collections::BTreeMap;
 
@@ -29,14 +29,14 @@ impl Judges for AzureDevOpsApi {
         let iterations = self.iterations(number).await?;
         let mut approved: BTreeMap<String, Timestamp> = BTreeMap::new();
         for (by, at) in self.threads(number).await?.iter().filter_map(AzureThread::approval) {
-            let last = approved.entry(by).or_insert(at);
+            let last = approved.entry(by.to_lowercase()).or_insert(at);
             *last = at.max(*last);
         }
         let given = said.into_iter().map(|(reviewer, state)| {
-            let at = approved.get(&reviewer.person.id).filter(|_| state == ReviewState::Approved);
+            let at = approved.get(&reviewer.person.id.to_lowercase()).filter(|_| state == ReviewState::Approved);
             let then = at.and_then(|at| iterations.iter().rfind(|it| it.at().is_some_and(|since| since <= *at)));
             let commit = then.and_then(|iteration| CommitId::parse(iteration.tip()).ok());
-            Review { by: reviewer.person.unique_name.clone(), state, commit, weight: Weight::Counts }
+            Review { by: reviewer.person.name().to_owned(), state, commit, weight: Weight::Counts }
         });
         Ok(Reviews::of(given))
     }
@@ -55,25 +55,18 @@ impl Judges for AzureDevOpsApi {
     async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let most = STATUSES.to_string();
         let path = versioned(&format!("commits/{commit}/statuses"), &[("latestOnly", "true"), ("top", &most)]);
-        let mut all = self.api.ask::<Listed<AzureStatus>>(Ask::get(path)).await?.values;
+        let all = self.api.ask::<Listed<AzureStatus>>(Ask::get(path)).await?.values;
         if all.len() >= STATUSES {
             return Err(self.api.nonsense("GET commits/…/statuses", &format!("there are {STATUSES} of them, or more")));
         }
-        for pull in self.with_tip(commit).await? {
-            let latest = self.iterations(pull.number()).await?.last().map(|iteration| iteration.id);
-            let path = versioned(&format!("pullRequests/{}/statuses", pull.number()), &[]);
-            let statuses = self.api.ask::<Listed<AzureStatus>>(Ask::get(path)).await?.values;
-            all.extend(statuses.into_iter().filter(|status| status.iteration_id.is_none_or(|of| Some(of) == latest)));
-        }
-        let mut newest: BTreeMap<String, AzureStatus> = BTreeMap::new();
-        for status in all {
-            if newest.get(&status.name()).is_none_or(|there| there.id <= status.id) {
-                drop(newest.insert(status.name(), status));
-            }
-        }
         let mut checks = Checks::default();
-        for (name, status) in newest {
-            checks.add(&name, status.state());
+        add_newest(&mut checks, all);
+        for pull in self.with_tip(commit).await? {
+            let iterations = self.iterations(pull.number()).await?;
+            let path = versioned(&format!("pullRequests/{}/statuses", pull.number()), &[]);
+            let mut all = self.api.ask::<Listed<AzureStatus>>(Ask::get(path)).await?.values;
+            all.retain(|status| status.is_of_latest(&iterations));
+            add_newest(&mut checks, all);
         }
         Ok(checks)
     }
@@ -81,6 +74,19 @@ impl Judges for AzureDevOpsApi {
     /// Azure DevOps asks for no branches that are up to date.
     async fn is_behind(&self, number: u64, _: &CommitId) -> Result<bool, ForgeError> {
         self.one(number).await.map(|_| false)
+    }
+}
+
+/// Adds the newest of each name. Each list numbers its own; of two lists, both count.
+fn add_newest(checks: &mut Checks, all: Vec<AzureStatus>) {
+    let mut newest: BTreeMap<String, AzureStatus> = BTreeMap::new();
+    for status in all {
+        if newest.get(&status.name()).is_none_or(|there| there.id <= status.id) {
+            drop(newest.insert(status.name(), status));
+        }
+    }
+    for (name, status) in newest {
+        checks.add(&name, status.state());
     }
 }
 

@@ -101,7 +101,7 @@ impl AzureDevOpsApi {
     }
 
     /// What was merged, if it is what was judged.
-    fn merged(&self, there: &AzurePull, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+    pub(super) fn merged(&self, there: &AzurePull, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let Some(commit) = there.merge_commits().find_map(|sha| CommitId::parse(sha).ok()) else {
             return Ok(MergeOutcome::NotYet { reason: "Azure DevOps does not say yet as which commit".to_owned() });
         };

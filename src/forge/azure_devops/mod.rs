@@ -21,13 +21,13 @@ use super::error::{ForgeError, Problem};
 use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Listed, Login, Pages, Repeat, States, may_be_unknown,
 };
-use super::{Opening, PullError, StatusApi};
+use super::{Feature, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::model::{BranchName, PullRequestSpec, one_line};
+use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullRequestSpec, one_line};
 
 /// The keys of Azure DevOps.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -118,6 +118,7 @@ impl Api for AzureDevOpsApi {
     type Settings = AzureDevOpsForgeSettings;
     type Pull = AzurePull;
 
+    const LACKS: &'static [Feature] = &[Feature::ApprovalsOfWriters];
     const PAGE: u32 = 100;
     const MAX_TITLE: usize = 400;
     const MAX_BODY: usize = 4_000;
@@ -206,6 +207,10 @@ impl Api for AzureDevOpsApi {
             pull.page = self.page_of(pull);
         }
         Ok(pulls)
+    }
+
+    fn merged_as(&self, there: &AzurePull, merge: &Merge, _: CommitId) -> Result<MergeOutcome, ForgeError> {
+        self.merged(there, merge)
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {

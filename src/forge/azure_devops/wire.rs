@@ -13,6 +13,8 @@ use crate::forge::hosted::{self, or_empty, web_address};
 use crate::model::{BranchName, CheckState, CommitId, PullRequest, PullState, ReviewState, one_line};
 
 const BRANCH: &str = "refs/heads/";
+/// As whom Azure DevOps itself writes lines of the history.
+const SERVICE: &str = "00000002-0000-8888-8000-000000000000";
 
 /// A pull request as returned by lists and single reads.
 #[derive(Debug, Clone, Deserialize)]
@@ -85,6 +87,11 @@ pub(super) struct AzurePerson {
 }
 
 impl AzurePerson {
+    /// By what they are told apart and shown.
+    pub(super) fn name(&self) -> &str {
+        if self.unique_name.is_empty() { &self.id } else { &self.unique_name }
+    }
+
     pub(super) fn is(&self, name: &str) -> bool {
         [&self.id, &self.unique_name, &self.display_name].into_iter().any(|own| own.eq_ignore_ascii_case(name))
     }
@@ -149,7 +156,7 @@ impl AzureIteration {
 
     /// The push that made it.
     pub(super) fn pushed(self) -> Option<hosted::PushedTip> {
-        Some(hosted::PushedTip { by: self.author?.unique_name, tip: self.source_ref_commit.commit_id })
+        Some(hosted::PushedTip { by: self.author?.name().to_owned(), tip: self.source_ref_commit.commit_id })
     }
 }
 
@@ -169,7 +176,11 @@ pub(super) struct AzureThread {
 }
 
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct AzureComment {
+    /// `text`, or `system` for lines of the history.
+    #[serde(default)]
+    comment_type: String,
     #[serde(default)]
     content: Option<String>,
     #[serde(default)]
@@ -191,7 +202,8 @@ impl AzureThread {
         self.identities.as_ref()?.get(&self.property(name)?)
     }
 
-    /// Who approved, by id, and when.
+    /// Who approved, by id, and when. Whoever may comment may give a thread any properties: it is believed if it is a line
+    /// of the history that Azure DevOps, or the voter, has written.
     pub(super) fn approval(&self) -> Option<(String, Timestamp)> {
         let positive = matches!(self.property("CodeReviewVoteResult").as_deref(), Some("5" | "10"));
         if !positive || !self.is("VoteUpdate") {
@@ -199,8 +211,11 @@ impl AzureThread {
         }
         let named = self.identity("CodeReviewVotedByIdentity").map(|person| person.id.clone());
         let by = named.or_else(|| self.property("CodeReviewVotedByTfId"));
-        let by = by.or_else(|| self.comments.first()?.author.as_ref().map(|author| author.id.clone()))?;
-        Some((by, self.published_date.as_ref()?.parse().ok()?))
+        let line = self.comments.first().filter(|line| line.comment_type == "system")?;
+        let author = line.author.as_ref()?.id.as_str();
+        let by = by.unwrap_or_else(|| author.to_owned());
+        let is_true = [by.as_str(), SERVICE].into_iter().any(|id| id.eq_ignore_ascii_case(author));
+        is_true.then_some((by, self.published_date.as_ref()?.parse().ok()?))
     }
 
     /// Who was asked for a review.
@@ -227,7 +242,9 @@ pub(super) struct AzureStatus {
     state: Option<String>,
     /// Of a pull request's: what it is about.
     #[serde(default)]
-    pub(super) iteration_id: Option<u64>,
+    iteration_id: Option<u64>,
+    #[serde(default)]
+    creation_date: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -238,6 +255,16 @@ struct AzureContext {
 }
 
 impl AzureStatus {
+    /// Whether it is about the latest of these, oldest first: the one that it names, or else if nothing was pushed since.
+    pub(super) fn is_of_latest(&self, iterations: &[AzureIteration]) -> bool {
+        let Some(latest) = iterations.last() else { return false };
+        let at = || self.creation_date.as_ref()?.parse::<Timestamp>().ok();
+        match self.iteration_id {
+            Some(of) => of == latest.id,
+            None => iterations.len() == 1 || at().zip(latest.at()).is_some_and(|(at, since)| since <= at),
+        }
+    }
+
     pub(super) fn name(&self) -> String {
         match self.context.genre.as_deref() {
             None | Some("") => self.context.name.clone(),
@@ -381,21 +408,65 @@ mod tests {
 
     #[test]
     fn a_vote_is_told_by_a_line_of_the_history() {
-        let thread = |properties: Value, identities: Value| {
-            let thread = json!({ "publishedDate": "2026-01-05T12:00:00Z", "comments": [{ "author": { "id": "c" } }],
-                "properties": properties, "identities": identities });
-            serde_json::from_value::<AzureThread>(thread).unwrap().approval().map(|(by, _)| by)
-        };
         let kind = json!({ "$type": "System.String", "$value": "VoteUpdate" });
         let vote = |vote: Value| json!({ "CodeReviewThreadType": kind, "CodeReviewVoteResult": { "$value": vote } });
+        let thread = |properties: &Value, comment: &str, author: &str| {
+            let comments = json!([{ "commentType": comment, "author": { "id": author } }]);
+            let thread = json!({ "publishedDate": "2026-01-05T12:00:00Z", "comments": comments,
+                "properties": properties, "identities": { "1": { "id": "a" } } });
+            serde_json::from_value::<AzureThread>(thread).unwrap().approval().map(|(by, _)| by)
+        };
         let mut named = vote(json!("10"));
         named["CodeReviewVotedByIdentity"] = json!({ "$value": "1" });
-        assert_eq!(thread(named, json!({ "1": { "id": "a" } })).as_deref(), Some("a"));
         let mut old = vote(json!(5));
         old["CodeReviewVotedByTfId"] = json!({ "$value": "b" });
-        assert_eq!(thread(old, Value::Null).as_deref(), Some("b"));
-        assert_eq!(thread(vote(json!("10")), Value::Null).as_deref(), Some("c"));
-        assert_eq!(thread(vote(json!("-10")), Value::Null), None);
-        assert_eq!(thread(json!({ "CodeReviewVoteResult": "10" }), Value::Null), None);
+        let service = SERVICE.to_uppercase();
+        for (properties, author, by) in [
+            (&named, SERVICE, Some("a")),
+            (&named, "A", Some("a")),
+            (&old, service.as_str(), Some("b")),
+            (&vote(json!("10")), "c", Some("c")),
+            (&vote(json!("-10")), "c", None),
+            (&json!({ "CodeReviewVoteResult": "10" }), "c", None),
+            // Somebody else says that they voted.
+            (&named, "eve", None),
+            (&old, "eve", None),
+        ] {
+            assert_eq!(thread(properties, "system", author).as_deref(), by, "{properties} by {author}");
+            assert_eq!(thread(properties, "text", author), None, "a comment: {properties} by {author}");
+        }
+        let silent = json!({ "publishedDate": "2026-01-05T12:00:00Z", "comments": [], "properties": old });
+        assert_eq!(serde_json::from_value::<AzureThread>(silent).unwrap().approval(), None);
+    }
+
+    #[test]
+    fn a_status_is_of_the_iteration_that_it_names_or_of_that_of_its_time() {
+        let iteration = |(at, minute): (usize, &u8)| -> AzureIteration {
+            serde_json::from_value(json!({ "id": at + 1, "createdDate": format!("2026-01-05T12:0{minute}:00Z"),
+                "sourceRefCommit": { "commitId": "x" } }))
+            .unwrap()
+        };
+        for (iterations, of, minute, counts) in [
+            (&[0, 5][..], Some(2), Some(1), true),
+            (&[0, 5], Some(1), Some(6), false),
+            (&[0, 5], None, Some(5), true),
+            (&[0, 5], None, Some(4), false),
+            (&[0, 5], None, None, false),
+            (&[5], None, None, true),
+            (&[], None, Some(6), false),
+        ] {
+            let created = minute.map(|minute: u8| format!("2026-01-05T12:0{minute}:00Z"));
+            let status = json!({ "context": { "name": "ci" }, "iterationId": of, "creationDate": created });
+            let status: AzureStatus = serde_json::from_value(status).unwrap();
+            let iterations: Vec<AzureIteration> = iterations.iter().enumerate().map(iteration).collect();
+            assert_eq!(status.is_of_latest(&iterations), counts, "{status:?} {iterations:?}");
+        }
+    }
+
+    #[test]
+    fn who_has_no_name_is_known_by_id() {
+        let person =
+            |name: &str| -> AzurePerson { serde_json::from_value(json!({ "id": "1", "uniqueName": name })).unwrap() };
+        assert_eq!([person("").name(), person("ann@example.com").name()], ["1", "ann@example.com"]);
     }
 }

@@ -3,7 +3,7 @@
 //! Invariants: an approval counts only if its author is one of the repository's default reviewers or may write to it,
 //! and only for what the branch was when it was given. Bitbucket does not say for which commit an approval is (and keeps
 //! it when the branch moves, unless told to reset approvals), so that its time is compared with those of the branch's
-//! versions.
+//! versions. People are told apart by their ids: a nickname may be several people's, and changes.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::wire::{CloudActivity, CloudCommit, CloudHash, CloudHolder, CloudPerso
 use super::{BitbucketApi, encoded};
 use crate::forge::error::ForgeError;
 use crate::forge::hosted::{
-    Api as _, Ask, ForgePull as _, Judges, Listed, PushedTip, Writer, may_be_unknown, to_weigh,
+    Api as _, Ask, ForgePull as _, Judges, Listed, PushedTip, Writer, may_be_unknown, to_weigh_by_key,
 };
 use crate::model::{Checks, CommitId, Review, ReviewState, Reviews, Weight};
 
@@ -33,11 +33,11 @@ impl Judges for BitbucketApi {
         let history = self.versions(number).await?;
         let mut known: BTreeMap<String, Option<CommitId>> = BTreeMap::new();
         let mut given = Vec::new();
-        let mut people = BTreeMap::new();
+        let people: BTreeMap<&str, &CloudPerson> = said.iter().map(|it| (it.user.uuid.as_str(), &it.user)).collect();
         for participant in &said {
             // A nickname need not be one person's alone.
             let shared = |other: &&&super::wire::CloudParticipant| {
-                other.user.name().eq_ignore_ascii_case(participant.user.name())
+                other.user.name().to_lowercase() == participant.user.name().to_lowercase()
                     && other.user.uuid != participant.user.uuid
             };
             let by = match said.iter().any(|other| shared(&other)) {
@@ -61,15 +61,14 @@ impl Judges for BitbucketApi {
                     known.entry(hash).or_insert(found).clone()
                 }
             };
-            drop(people.insert(by.to_lowercase(), participant.user.clone()));
-            given.push(Review { by, state, commit, weight: Weight::Counts });
+            given.push((participant.user.uuid.clone(), Review { by, state, commit, weight: Weight::Counts }));
         }
-        let mut reviews = Reviews::of(given);
-        let approvals = to_weigh(&mut reviews);
+        let mut reviews = Reviews::by_key(given);
+        let approvals = to_weigh_by_key(&mut reviews);
         if !approvals.is_empty() {
             let defaults = may_be_unknown(self.default_people().await)?.unwrap_or_default();
-            for review in approvals {
-                if let Some(person) = people.get(&review.by.to_lowercase()) {
+            for (uuid, review) in approvals {
+                if let Some(person) = people.get(uuid) {
                     review.weight = self.weight(person, &defaults).await?;
                 }
             }
@@ -89,10 +88,7 @@ impl Judges for BitbucketApi {
                 continue;
             }
             for commit in commits.iter().filter(|commit| commit.as_str().starts_with(hash)) {
-                // By both names that a review may have.
-                for by in [author.name().to_owned(), format!("{} {}", author.name(), author.uuid)] {
-                    pushes.push(PushedTip { tip: commit.as_str().to_owned(), by });
-                }
+                pushes.push(PushedTip { tip: commit.as_str().to_owned(), by: author.uuid.clone() });
             }
         }
         Ok(pushes)

@@ -46,7 +46,7 @@ impl Merges for BitbucketApi {
 
 impl BitbucketApi {
     /// What was merged, if it is what was judged.
-    fn merged(&self, there: &CloudPull, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
+    pub(super) fn merged(&self, there: &CloudPull, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let commit = there.merge_commits().find_map(|sha| CommitId::parse(sha).ok());
         let Some(commit) = commit else {
             return Ok(MergeOutcome::NotYet { reason: "Bitbucket does not say yet as which commit".to_owned() });

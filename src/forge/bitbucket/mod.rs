@@ -31,7 +31,7 @@ use crate::document::check::{Check, optional};
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::model::{BranchName, CommitId, PullRequestSpec, one_line};
+use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullRequestSpec, one_line};
 
 /// The keys of Bitbucket Cloud.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -220,6 +220,10 @@ impl Api for BitbucketApi {
             pull.tip = tip.map(|(_, tip)| tip.clone());
         }
         Ok(pulls)
+    }
+
+    fn merged_as(&self, there: &CloudPull, merge: &Merge, _: CommitId) -> Result<MergeOutcome, ForgeError> {
+        self.merged(there, merge)
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {

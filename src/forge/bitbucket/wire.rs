@@ -226,7 +226,7 @@ pub(super) struct CloudSignature {
 impl CloudSignature {
     pub(super) fn writer(self) -> hosted::Writer {
         let address = self.raw.rsplit_once('<').and_then(|(_, rest)| rest.strip_suffix('>')).unwrap_or_default();
-        hosted::Writer::of(self.user.map(|user| user.name().to_owned()), address.to_owned())
+        hosted::Writer::of(self.user.map(|user| user.uuid), address.to_owned())
     }
 }
 

@@ -165,7 +165,7 @@ impl GitHub {
     pub fn new(settings: GitHubSettings) -> Result<Self, ForgeError> {
         let timeout = settings.timeout;
         let api = ApiClient::new(&DIALECT, &settings.into())?;
-        Ok(Self::over(GitHubApi::over(api), timeout, ""))
+        Ok(Self::over(GitHubApi::over(api), timeout, &[]))
     }
 }
 

@@ -68,6 +68,10 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     fn closed_path(&self, page: u32, since: Option<Timestamp>) -> String;
     /// One.
     async fn one(&self, number: u64) -> Result<Self::Pull, ForgeError>;
+    /// What a merge whose answer was lost has made, as `there` shows it: that commit, if it is of what was judged.
+    fn merged_as(&self, _: &Self::Pull, _: &Merge, commit: CommitId) -> Result<MergeOutcome, ForgeError> {
+        Ok(MergeOutcome::Merged { commit })
+    }
     /// The messages of the commits of one.
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError>;
 

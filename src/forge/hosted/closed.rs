@@ -29,8 +29,15 @@ pub(super) struct ClosedPulls {
     found: BTreeMap<u64, PullRequest>,
     /// The time of the latest change seen, once a read from the newest on has reached the previous one.
     newest: Option<Timestamp>,
-    /// The next page of the first read; `None` once it is complete.
-    next: Option<u32>,
+    /// What the first read has left; `None` once it is complete.
+    rest: Option<Rest>,
+}
+
+/// Where a read goes on: pages are those of what ended `since` then.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    page: u32,
+    since: Option<Timestamp>,
 }
 
 /// The content of one page.
@@ -44,9 +51,9 @@ struct ClosedPage {
 impl ClosedPulls {
     /// How far the first read got in its time.
     fn progress(&self, pages: u32, within: Duration) -> String {
-        let read = match (self.newest, self.next) {
+        let read = match (self.newest, self.rest) {
             (None, _) => 0,
-            (Some(_), Some(next)) => next - 1,
+            (Some(_), Some(rest)) => rest.page - 1,
             (Some(_), None) => {
                 return format!("the changes since the last reading did not arrive within {} s", within.as_secs());
             }
@@ -116,9 +123,9 @@ impl<A: Api> Hosted<A> {
         let bound = |newest: Option<Timestamp>| {
             now.or(newest).and_then(|now| now.checked_sub(AGE).ok()).unwrap_or(Timestamp::MIN)
         };
-        let further = |page: u32, newest: Option<Timestamp>, read: &ClosedPage| {
+        let further = |Rest { page, since }: Rest, newest: Option<Timestamp>, read: &ClosedPage| {
             let young = read.oldest.is_none_or(|oldest| oldest >= bound(newest));
-            (page < Self::PAGES && read.more && young).then_some(page + 1)
+            (page < Self::PAGES && read.more && young).then_some(Rest { page: page + 1, since })
         };
         let known = closed.newest;
         // What ended in the last minute may have come after what was seen.
@@ -133,7 +140,7 @@ impl<A: Api> Hosted<A> {
             let read = self.closed_page(page, since, head_prefix, &mut closed.found).await?;
             newest = newest.max(read.newest);
             if known.is_none() {
-                closed.next = further(page, newest, &read);
+                closed.rest = further(Rest { page, since }, newest, &read);
                 break;
             }
             if !read.more || (A::CLOSED_IN_ORDER && known > read.oldest) {
@@ -141,9 +148,9 @@ impl<A: Api> Hosted<A> {
             }
         }
         closed.newest = newest;
-        while let Some(page) = closed.next {
-            let read = self.closed_page(page, since, head_prefix, &mut closed.found).await?;
-            closed.next = further(page, newest, &read);
+        while let Some(rest) = closed.rest {
+            let read = self.closed_page(rest.page, rest.since, head_prefix, &mut closed.found).await?;
+            closed.rest = further(rest, newest, &read);
         }
         Ok(())
     }

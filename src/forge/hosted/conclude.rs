@@ -20,7 +20,7 @@ impl<A: Api> Hosted<A> {
         let _turn = self.writing.lock().await;
         self.in_time("merge a pull request", async {
             match self.api.merge(merge).await {
-                Err(error) => self.merged_meanwhile(merge.number, error).await,
+                Err(error) => self.merged_meanwhile(merge, error).await,
                 outcome => outcome,
             }
         })
@@ -28,14 +28,14 @@ impl<A: Api> Hosted<A> {
     }
 
     /// Checks whether a merge whose answer was lost has happened; otherwise returns the error.
-    async fn merged_meanwhile(&self, number: u64, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+    async fn merged_meanwhile(&self, merge: &Merge, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
         if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
             return Err(error);
         }
-        let pull = self.api.one(number).await?;
-        let commit = pull.merge_commits().find_map(|sha| CommitId::parse(sha).ok());
-        match (self.model(pull)?.state, commit) {
-            (PullState::Merged, Some(commit)) => Ok(MergeOutcome::Merged { commit }),
+        let there = self.api.one(merge.number).await?;
+        let commit = there.merge_commits().find_map(|sha| CommitId::parse(sha).ok());
+        match (self.model(there.clone())?.state, commit) {
+            (PullState::Merged, Some(commit)) => self.api.merged_as(&there, merge, commit),
             _ => Err(error),
         }
     }

@@ -15,15 +15,20 @@ pub(in crate::forge) fn counts(review: &Review) -> bool {
 
 /// The approvals whose authors' permissions are to be looked up; those beyond a limit do not count.
 pub(in crate::forge) fn to_weigh(reviews: &mut Reviews) -> Vec<&mut Review> {
-    let mut approvals: Vec<&mut Review> = reviews.standing_mut().filter(|review| counts(review)).collect();
-    for review in approvals.iter_mut().skip(WEIGHED) {
+    to_weigh_by_key(reviews).into_iter().map(|(_, review)| review).collect()
+}
+
+/// The same with whose each is.
+pub(in crate::forge) fn to_weigh_by_key(reviews: &mut Reviews) -> Vec<(&str, &mut Review)> {
+    let mut approvals: Vec<(&str, &mut Review)> = reviews.by_key_mut().filter(|(_, review)| counts(review)).collect();
+    for (_, review) in approvals.iter_mut().skip(WEIGHED) {
         review.weight = Weight::DoesNotCount("there are more approvals than are checked".to_owned());
     }
     approvals.truncate(WEIGHED);
     approvals
 }
 
-/// A new tip of a branch, and who pushed it.
+/// A new tip of a branch, and who pushed it: by the name or key that their reviews have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::forge) struct PushedTip {
     pub(in crate::forge) tip: String,
@@ -33,7 +38,7 @@ pub(in crate::forge) struct PushedTip {
 /// Who wrote a commit: its author or its committer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::forge) enum Writer {
-    /// Somebody with an account.
+    /// Somebody with an account: by the name or key that their reviews have.
     Account(String),
     /// Somebody of whom the forge knows this e-mail address only.
     Address(String),
@@ -95,19 +100,19 @@ impl WireWritten {
 }
 
 /// Nobody can approve what they pushed themselves. Where nothing says who pushed what was approved, nobody can approve
-/// what they may have written: `writers` are those of all commits, and `own` is the address that the bot writes by.
-pub(super) fn discount(reviews: &mut Reviews, pushes: &[PushedTip], writers: &[Writer], own: &str) {
-    for review in reviews.standing_mut().filter(|review| counts(review)) {
+/// what they may have written: `writers` are those of all commits, and `own` are the addresses that the bot writes by.
+pub(super) fn discount(reviews: &mut Reviews, pushes: &[PushedTip], writers: &[Writer], own: &[impl AsRef<str>]) {
+    let is_own = |address: &str| own.iter().any(|own| own.as_ref().eq_ignore_ascii_case(address));
+    for (key, review) in reviews.by_key_mut().filter(|(_, review)| counts(review)) {
         let Some(commit) = &review.commit else { continue };
         let mut pushed = pushes.iter().filter(|push| push.tip == commit.as_str()).peekable();
-        let is_theirs = |name: &str| name.eq_ignore_ascii_case(&review.by);
+        let is_theirs = |name: &str| name == key || name.to_lowercase() == key;
         let reason = if pushed.peek().is_some() {
             pushed.any(|push| is_theirs(&push.by)).then_some("they pushed this commit themselves")
         } else if writers.iter().any(|writer| matches!(writer, Writer::Account(name) if is_theirs(name))) {
             Some("they wrote a commit of it, and the forge does not say who pushed it")
         } else {
-            let is_unknown =
-                |writer: &Writer| matches!(writer, Writer::Address(address) if !address.eq_ignore_ascii_case(own));
+            let is_unknown = |writer: &Writer| matches!(writer, Writer::Address(address) if !is_own(address));
             let unknown = writers.is_empty() || writers.iter().any(is_unknown);
             unknown.then_some("the forge says neither who pushed this commit nor whose it is")
         };
@@ -137,7 +142,7 @@ mod tests {
     use super::*;
     use crate::model::CommitId;
 
-    const OWN: &str = "landfall@example.com";
+    const OWN: [&str; 2] = ["landfall@example.com", "deploys@example.com"];
 
     fn approved(pushes: &[(&str, &str)], writers: &[Writer]) -> (usize, String) {
         let commit = CommitId::parse(&"a".repeat(40)).unwrap();
@@ -150,7 +155,7 @@ mod tests {
         let mut reviews = Reviews::of([review("Ann")]);
         let pushes: Vec<PushedTip> =
             pushes.iter().map(|(tip, by)| PushedTip { tip: tip.repeat(40), by: (*by).to_owned() }).collect();
-        discount(&mut reviews, &pushes, writers, OWN);
+        discount(&mut reviews, &pushes, writers, &OWN);
         let of = [commit];
         (reviews.approvals(&of).len(), reviews.void(&of).join(""))
     }
@@ -168,6 +173,13 @@ mod tests {
                 vec![account("bot"), address("Landfall@example.com")],
                 1,
             ),
+            (
+                "unknown, and the bot's committer is another",
+                &[],
+                vec![address("landfall@example.com"), address("deploys@example.com")],
+                1,
+            ),
+            ("unknown, and nobody's address", &[], vec![address("")], 0),
             ("unknown, and they wrote it", &[], vec![account("bot"), account("ANN")], 0),
             ("unknown, and written by who knows whom", &[], vec![account("bot"), address("x@example.com")], 0),
             ("unknown, and nothing is known of its commits", &[], vec![], 0),

@@ -37,7 +37,7 @@ pub(super) use client::ApiClient;
 pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
-pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, may_be_unknown, to_weigh};
+pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, may_be_unknown, to_weigh, to_weigh_by_key};
 pub(super) use pages::{Listed, Pages};
 pub(super) use settings::split_address;
 
@@ -57,8 +57,8 @@ pub const REQUESTS: u32 = 8;
 pub struct Hosted<A> {
     api: A,
     deadline: Duration,
-    /// The e-mail address by which the bot writes commits.
-    own: String,
+    /// The e-mail addresses by which the bot writes commits.
+    own: Vec<String>,
     /// Held while something is created or changed.
     writing: Mutex<()>,
     /// What this process has already done, so that an unchanged pull request costs no request.
@@ -74,11 +74,12 @@ impl<A: Api> fmt::Debug for Hosted<A> {
 }
 
 impl<A: Api> Hosted<A> {
-    /// The pull requests that `api` reaches; one request may take `timeout`, and the bot writes commits by the address `own`.
-    pub(super) fn over(api: A, timeout: Duration, own: &str) -> Self {
+    /// The pull requests that `api` reaches; one request may take `timeout`, and the bot writes commits by the addresses `own`.
+    pub(super) fn over(api: A, timeout: Duration, own: &[&str]) -> Self {
         let deadline = timeout.saturating_mul(REQUESTS);
         let (writing, closed) = (Mutex::default(), Mutex::default());
-        Self { api, deadline, own: own.to_owned(), writing, settled: Shared::default(), closed }
+        let own = own.iter().map(|&address| address.to_owned()).collect();
+        Self { api, deadline, own, writing, settled: Shared::default(), closed }
     }
 
     /// Every open pull request whose head is a branch of this same repository with a name that begins with `head_prefix`.
@@ -232,7 +233,8 @@ impl<A: Api> PullForge for Hosted<A> {
     }
 
     fn open(settings: &A::Settings, opening: &Opening<'_>) -> Result<Self, PullError> {
-        Ok(Self::over(A::open(settings, opening)?, opening.timeout, &opening.author.email))
+        let own = [opening.author, opening.committer].map(|who| who.email.as_str());
+        Ok(Self::over(A::open(settings, opening)?, opening.timeout, &own))
     }
 
     async fn doctor(&self, head_prefix: &str) -> Result<Option<String>, PullError> {

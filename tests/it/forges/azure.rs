@@ -75,3 +75,42 @@ fn azure_devops_teams_are_asked_for_reviews_and_strangers_are_not() {
         assert_eq!(asked, 1);
     });
 }
+
+#[test]
+fn a_first_reading_of_what_ended_goes_on_where_it_broke_off() {
+    on(&KINDS[6..], async |scene| {
+        for number in 0..130 {
+            scene.stub.close(scene.stub.open(&format!("landfall/app-{number}"), "main", None));
+        }
+        // Long after all others.
+        scene.stub.edit(130, |pull| pull.updated = "2026-06-30T12:00:00Z");
+        let within = Duration::from_secs(20);
+        scene.stub.fault(Fault::on("GET", scene.second_page()).times(9).message(500, "Server Error"));
+        text(&scene.forge.closed_pulls("landfall", now(), within).await.unwrap_err());
+        scene.stub.no_faults();
+        assert_eq!(scene.forge.closed_pulls("landfall", now(), within).await.unwrap().len(), 130);
+    });
+}
+
+#[test]
+fn of_a_commits_and_a_pull_requests_statuses_on_azure_devops_the_worse_counts() {
+    on(&KINDS[6..], async |scene| {
+        let (_, tip) = scene.open().await;
+        for (name, word) in [("ci/one", "success"), ("ci/two", "error")] {
+            scene.stub.status(HEAD, name, word);
+        }
+        let of = |id: u64, name: &str, state: &str| {
+            format!(r#"{{"id":{id},"state":"{state}","context":{{"name":"{name}"}},"iterationId":1}}"#)
+        };
+        // Both lists count from one, and the newest of each name is not the last.
+        let all = [of(9, "ci/one", "failed"), of(8, "ci/one", "succeeded"), of(7, "ci/two", "succeeded")].join(",");
+        scene.stub.fault(Fault::on("GET", "/pullRequests/1/statuses").answer(
+            200,
+            &[],
+            &format!(r#"{{"value":[{all}]}}"#),
+        ));
+        let checks = scene.checks(&tip).await;
+        let all: Vec<(&str, &CheckState)> = checks.all().collect();
+        assert_eq!(all, [("ci/one", &CheckState::Failed), ("ci/two", &CheckState::Failed)]);
+    });
+}

@@ -43,3 +43,15 @@ fn bitbuckets_people_are_known_by_more_than_a_nickname() {
         assert!(warnings[0].contains("Bitbucket has no groups as reviewers"), "{warnings:?}");
     });
 }
+
+#[test]
+fn nobody_hides_anothers_objection_on_bitbucket_by_a_nickname() {
+    on(&KINDS[4..5], async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.review(1, "Änn", "CHANGES_REQUESTED");
+        scene.stub.review(1, "änn", "APPROVED");
+        scene.stub.right("änn", "write");
+        let reviews = scene.reviews().await;
+        assert_eq!((reviews.objections(), reviews.approvals(&[tip])), (vec!["Änn {Änn}"], vec!["änn {änn}"]));
+    });
+}

@@ -135,9 +135,8 @@ fn what_a_forge_has_not_is_known_beforehand() {
     };
     let hosted = "url: https://x.example.com, repository: a/b, token: { env: T }";
     assert_eq!(lacks(&format!("{{ kind: gitlab, {hosted} }}")), [Feature::TeamReviewers]);
-    for kind in ["forgejo", "azure-devops"] {
-        assert_eq!(lacks(&format!("{{ kind: {kind}, {hosted} }}")), []);
-    }
+    assert_eq!(lacks(&format!("{{ kind: forgejo, {hosted} }}")), []);
+    assert_eq!(lacks(&format!("{{ kind: azure-devops, {hosted} }}")), [Feature::ApprovalsOfWriters]);
     assert_eq!(lacks(&format!("{{ kind: bitbucket-dc, {hosted} }}")), [Feature::Labels, Feature::TeamReviewers]);
     let cloud = lacks("{ kind: bitbucket, repository: a/b, token: { env: T } }");
     assert_eq!(cloud, [Feature::Labels, Feature::TeamReviewers, Feature::MergeAtCommit]);

@@ -55,6 +55,16 @@ fn a_head_that_moved_is_never_merged() {
             }
         }
     });
+    // It does not help that the answer is lost.
+    for status in [200, 502] {
+        on(&KINDS[4..5], async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.slip_in(&"e".repeat(40));
+            scene.stub.fault(scene.merge_fault().done_but(status));
+            let error = scene.merge(&tip, None).await.unwrap_err();
+            assert!(text(&error).contains("somebody pushed to the branch while it was merged"), "{error}");
+        });
+    }
     gitlab(async |scene| {
         let (_, tip) = scene.open().await;
         let stale = scene.stub.url();

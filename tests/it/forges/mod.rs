@@ -198,6 +198,7 @@ async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
         timeout: Duration::from_secs(20),
         mirror: &mirror,
         author: &settings.author,
+        committer: &settings.committer,
     };
     Forge::open(&settings.forge, &opening).unwrap()
 }
