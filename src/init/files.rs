@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::layout::{EnvironmentLayout, Layout};
+use super::from::Translation;
+use super::layout::Layout;
+use super::policies::{policies, rest_name};
 use super::stage::Stage;
-use crate::model::{ImageName, Pin};
+use crate::model::Pin;
 use crate::overlay::Ignore;
 
 /// Folders whose files usually run nowhere: tests, examples, and what is copied from elsewhere.
@@ -29,27 +31,6 @@ const ASIDE: &[&str] = &[
 ];
 /// What `flux bootstrap` writes, and the next bootstrap overwrites.
 const FLUX_COMPONENTS: &str = "gotk-components.yaml";
-/// Databases and the like, by the last part of their images' names: a new major needs a migration.
-const STATEFUL: &[&str] = &[
-    "postgres",
-    "postgresql",
-    "mysql",
-    "mariadb",
-    "mongo",
-    "mongodb",
-    "elasticsearch",
-    "opensearch",
-    "cassandra",
-    "kafka",
-    "zookeeper",
-    "etcd",
-    "rabbitmq",
-    "influxdb",
-    "clickhouse-server",
-    "couchdb",
-    "neo4j",
-];
-
 /// What is known besides the files.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
@@ -59,6 +40,8 @@ pub struct Surroundings {
     pub contexts: Vec<String>,
     /// Where the policies are read.
     pub policies: PoliciesAt,
+    /// What another tool was told: nothing else is written.
+    pub from: Option<Translation>,
 }
 
 /// Where the bot reads the proposed policies.
@@ -245,12 +228,12 @@ pub fn propose(pins: &[Pin], around: &Surroundings) -> Proposal {
     let (mut rules, _) = Ignore::parse(ignore.as_deref().unwrap_or_default());
     let kept: Vec<Pin> = pins.iter().filter(|pin| !rules.matches(&pin.path)).cloned().collect();
     let layout = Layout::of(&kept);
-    let policies = policies(&layout, &kept);
+    let policies = policies(&layout, &kept, around.from.as_ref());
     Proposal { config: config(&layout, &kept, around), policies, ignore, layout }
 }
 
 /// A text as YAML that is read as this very text.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
@@ -293,113 +276,6 @@ fn ignored(pins: &[Pin]) -> Option<String> {
     }
 }
 
-/// The name of the environment of everything that is in no other: the one there is, or what several share.
-fn rest_name(layout: &Layout) -> &'static str {
-    if layout.environments.is_empty() { "main" } else { "shared" }
-}
-
-fn policies(layout: &Layout, pins: &[Pin]) -> String {
-    let mut text = "\
-# What Landfall may change where. Every policy whose paths and images match applies, in this order; a later one's fields replace
-# an earlier one's. `landfall explain PATH` shows what is in force for a file, and which line says so.
-policies:
-"
-    .to_owned();
-    rest(&mut text, layout);
-    let mut before: Option<&EnvironmentLayout> = None;
-    for environment in &layout.environments {
-        policy(&mut text, environment, before);
-        before = Some(environment);
-    }
-    stateful(&mut text, pins);
-    text.truncate(text.trim_end().len());
-    text.push('\n');
-    text
-}
-
-fn rest(text: &mut String, layout: &Layout) {
-    if layout.rest == 0 && !layout.environments.is_empty() {
-        return;
-    }
-    let why = if layout.environments.is_empty() {
-        "Everything is one environment; people merge what changes there."
-    } else {
-        "What environments share, such as bases: it changes all of them at once, so people merge it."
-    };
-    let name = rest_name(layout);
-    _ = write!(
-        text,
-        "  # {why}\n  - name: {name}\n    paths: [\"**\"]\n    environment: {name}\n    write: pull-request\n    pullRequest: {{ group: \"{{app}}\" }}\n\n"
-    );
-}
-
-fn policy(text: &mut String, environment: &EnvironmentLayout, before: Option<&EnvironmentLayout>) {
-    let EnvironmentLayout { name, stage, patterns, .. } = environment;
-    let why = match stage {
-        Stage::Development => "Follows new versions at once.",
-        Stage::Test => "Follows new versions at once, too.",
-        Stage::Staging => "Changes by pull request.",
-        Stage::Production => "Changes only by a pull request that people merge.",
-    };
-    let name = quoted(name);
-    _ = write!(text, "  # {why}\n  - name: {name}\n    environment: {name}\n    paths:\n");
-    for pattern in patterns {
-        _ = writeln!(text, "      - {}", quoted(pattern));
-    }
-    match stage {
-        Stage::Development | Stage::Test => text.push_str("    write: commit\n"),
-        Stage::Staging | Stage::Production => {
-            text.push_str("    write: pull-request\n    pullRequest: { group: \"{app}\" }\n");
-        }
-    }
-    if let (Stage::Staging | Stage::Production, Some(before)) = (stage, before) {
-        _ = write!(
-            text,
-            "    # Take only what has run well in the environment before for a day (it needs `clusters` in landfall.yaml):\n    # promoteFrom: {{ environment: {}, soakTime: 1d }}\n",
-            quoted(&before.name)
-        );
-    }
-    text.push('\n');
-}
-
-/// Databases stay in their major where the tags say which that is, and are left alone where they do not.
-fn stateful(text: &mut String, pins: &[Pin]) {
-    let mut images: BTreeMap<&ImageName, BTreeSet<Option<u64>>> = BTreeMap::new();
-    for pin in pins {
-        let last = pin.name.repository().rsplit('/').next().unwrap_or_default();
-        if STATEFUL.contains(&last) {
-            images.entry(&pin.name).or_default().insert(pin.version.tag.as_ref().and_then(|tag| major(tag.as_str())));
-        }
-    }
-    if images.is_empty() {
-        return;
-    }
-    text.push_str("  # A new major of these needs a migration, so people bring it.\n");
-    for (image, majors) in images {
-        let label: String =
-            image.repository().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
-        let label: String = label.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
-        let what = match (majors.len(), majors.first()) {
-            (1, Some(Some(major))) => format!("tags: {{ semver: \"^{major}\" }}"),
-            _ => "write: never # Its tags do not say what is a new major.".to_owned(),
-        };
-        _ = write!(
-            text,
-            "  - name: {}\n    paths: [\"**\"]\n    images: [{}]\n    {what}\n",
-            quoted(&format!("major-{}", label.trim_start_matches('-'))),
-            quoted(&image.to_string()),
-        );
-    }
-}
-
-/// The major of a tag that is a whole semantic version.
-fn major(tag: &str) -> Option<u64> {
-    let numbers: Vec<&str> = tag.strip_prefix('v').unwrap_or(tag).split('.').collect();
-    let plain = numbers.len() == 3
-        && numbers.iter().all(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()));
-    if plain { numbers.first()?.parse().ok() } else { None }
-}
-
 fn config(layout: &Layout, pins: &[Pin], around: &Surroundings) -> String {
     let mut text = "\
 # Where things are. `landfall check` checks this file and the policies, `landfall doctor` every connection. All keys are in the
@@ -409,13 +285,14 @@ interval: 1m
 repositories:
 "
     .to_owned();
-    repository(&mut text, layout, around.origin.as_ref(), around.policies);
+    repository(&mut text, layout, around);
     registries(&mut text, pins);
     clusters(&mut text, layout, &around.contexts);
     text
 }
 
-fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>, policies: PoliciesAt) {
+fn repository(text: &mut String, layout: &Layout, Surroundings { origin, policies, from, .. }: &Surroundings) {
+    let origin = origin.as_ref();
     let name = origin.map_or_else(|| "deploys".to_owned(), Origin::name);
     _ = writeln!(text, "  - name: {}", quoted(&name));
     match origin {
@@ -453,6 +330,16 @@ fn repository(text: &mut String, layout: &Layout, origin: Option<&Origin>, polic
         }
         PoliciesAt::Repository => "    policies: { path: .landfall }\n",
     });
+    if from.as_ref().is_some_and(|from| from.conventional) {
+        text.push_str("    messages: conventional\n");
+    }
+    // A tool that commits to production would be stopped by it.
+    let commits = |from: &Translation| {
+        from.policies.iter().any(|policy| policy.fields.iter().any(|(key, value)| *key == "write" && value == "commit"))
+    };
+    if from.as_ref().is_some_and(commits) {
+        return;
+    }
     let production = layout.environments.iter().filter(|environment| environment.stage == Stage::Production);
     let patterns: BTreeSet<&str> =
         production.flat_map(|environment| &environment.patterns).map(String::as_str).collect();

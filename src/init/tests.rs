@@ -102,7 +102,7 @@ fn many_apps_take_no_more_than_their_share() {
 fn proposal(paths: &[&str], image: &str, url: Option<&str>) -> Proposal {
     let origin = url.map(|url| Origin::parse(url, Some("main".to_owned())));
     let contexts = vec!["arn:aws:eks:eu-1:1:cluster/prod".to_owned(), "x\n  - evil".to_owned()];
-    propose(&pins(paths, image), &Surroundings { origin, contexts, policies: PoliciesAt::Checkout })
+    propose(&pins(paths, image), &Surroundings { origin, contexts, policies: PoliciesAt::Checkout, from: None })
 }
 
 /// Loads both files as the bot does.

@@ -13,9 +13,10 @@
 //! a pin; `collector` turns those into a pin or a reason; `edit` splices bytes; `prove` compares the events of both
 //! texts. [`PinIndex`] keeps the scans of a whole tree of files, so that a change costs only the changed files, and
 //! decides which files are Helm values. [`Reach`] knows which kustomizations and charts are built from a file.
-//! [`Ignore`] is `.landfallignore`.
+//! [`Ignore`] is `.landfallignore`; [`Documents`] is for those who look for other things than pins.
 
 mod collector;
+mod documents;
 mod edit;
 mod ignore;
 mod index;
@@ -33,6 +34,7 @@ mod values_names;
 #[cfg(test)]
 mod tests;
 
+pub use documents::{Documents, Value};
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
 pub use index::{FileChange, PinIndex, TreeScan};

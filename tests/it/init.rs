@@ -80,6 +80,31 @@ fn nothing_that_exists_is_changed_and_a_dry_run_writes_nothing() {
 }
 
 #[test]
+fn what_flux_was_told_is_translated_and_nothing_else_is_written() {
+    let world = world();
+    let marker = "1.0.0 # {\"$imagepolicy\": \"flux-system:web:tag\"}";
+    world.edit(&overlay("web", "dev"), "1.0.0", marker);
+    let flux = format!(
+        "apiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageRepository\nmetadata: {{ name: web, namespace: flux-system }}\nspec: {{ image: \"{}/acme/web\", secretRef: {{ name: pull }} }}\n---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImagePolicy\nmetadata: {{ name: web, namespace: flux-system }}\nspec: {{ imageRepositoryRef: {{ name: web }}, policy: {{ semver: {{ range: 1.x }} }} }}\n---\napiVersion: image.toolkit.fluxcd.io/v1\nkind: ImageUpdateAutomation\nmetadata: {{ name: all, namespace: flux-system }}\nspec: {{ git: {{ checkout: {{ ref: {{ branch: main }} }} }}, update: {{ path: ./apps }} }}\n",
+        world.host
+    );
+    world.write(&[("clusters/flux.yaml", &flux)]);
+    let clone = clone(&world);
+    fs::remove_dir_all(clone.join(".landfall")).ok();
+    init(&clone, &["--from", "renovate"]).ends(2).says("nothing of renovate was found");
+    assert!(!clone.join("landfall.yaml").exists(), "nothing was written");
+    let ran = init(&clone, &["--from", "flux"]).ends(0);
+    let ran = ran
+        .says("policy flux-flux-system-web")
+        .says("clusters/flux.yaml:4")
+        .says("not translated: the login is configured");
+    assert!(ran.stdout.contains("dev: web 1.0.0 → 1.1.0") && !ran.stdout.contains("prod: web 1.0.0"), "{}", ran.stdout);
+    let report = Ran::of(landfall(&clone, &["init", "--from", "flux", "--dry-run", "-o", "json"]), "").ends(0);
+    let report: serde_json::Value = serde_json::from_str(&report.stdout).unwrap();
+    assert_eq!(report["translated"][0]["path"], "clusters/flux.yaml", "{report:#}");
+}
+
+#[test]
 fn the_first_plan_is_that_of_the_policies_that_are_there() {
     let world = world();
     let clone = clone(&world);

@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -13,7 +14,10 @@ use crate::config::decisions::duration;
 use crate::config::{self, Loaded};
 use crate::daemon::Clock;
 use crate::git::{self, Checkout, Stamp};
-use crate::init::{EnvironmentLayout, Host, Origin, PoliciesAt, Proposal, Surroundings, propose};
+use crate::init::{
+    EnvironmentLayout, Fate as NoteFate, Host, Note, Origin, PoliciesAt, Proposal, Surroundings, TOOLS, Tool,
+    Translation, propose,
+};
 use crate::model::{BranchName, Identity, Pin, RepoPath};
 use crate::overlay::IGNORE_FILE;
 
@@ -35,6 +39,7 @@ Examples:
   landfall init                 in a checkout: write the files, and show the first plan
   landfall init --dry-run       print the files instead
   landfall init --no-plan       ask no registry
+  landfall init --from flux     do what Flux image automation was told, and say what has no counterpart
 
 It writes landfall.yaml, .landfall/policies.yaml and, where there is something to leave
 alone, .landfallignore, and nothing else. A file that exists is never changed. Nothing
@@ -52,9 +57,16 @@ pub(in crate::cli) struct InitArgs {
     /// Do not show the first plan, for which registries are asked.
     #[arg(long)]
     no_plan: bool,
+    /// Translate what another tool was told; only that is written. What has no counterpart is listed with its line.
+    #[arg(long, value_name = "TOOL", value_parser = PossibleValuesParser::new(TOOLS.iter().map(possible)))]
+    from: Option<String>,
     /// How long the first plan may wait for registries.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     timeout: Duration,
+}
+
+fn possible(tool: &Tool) -> PossibleValue {
+    PossibleValue::new(tool.name).help(tool.summary)
 }
 
 /// What became of a file.
@@ -76,6 +88,32 @@ struct Report {
     /// Pins outside of every environment.
     rest: usize,
     files: Vec<FileRow>,
+    /// What another tool was told, line by line.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    translated: Vec<NoteRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct NoteRow {
+    path: String,
+    line: usize,
+    what: String,
+    /// The policy or field that it became.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    into: Option<String>,
+    /// Why it has no counterpart.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+impl From<&Note> for NoteRow {
+    fn from(note: &Note) -> Self {
+        let (into, reason) = match &note.fate {
+            NoteFate::Translated(into) => (Some(into.clone()), None),
+            NoteFate::Left(reason) => (None, Some(reason.clone())),
+        };
+        Self { path: note.path.to_string(), line: note.line, what: note.what.clone(), into, reason }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -103,7 +141,8 @@ pub(super) fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> 
         return Err(CliError::new(format!("no image version was found below {}", checkout.root.display())).hint(hint));
     }
     let origin = checkout.origin.as_deref().map(|url| Origin::parse(url, checkout.branch.clone()));
-    let around = Surroundings { origin, contexts: contexts(), policies: PoliciesAt::Checkout };
+    let from = args.from.as_deref().and_then(Tool::named).map(|tool| translate(&tool, &checkout, pins)).transpose()?;
+    let around = Surroundings { origin, contexts: contexts(), policies: PoliciesAt::Checkout, from };
     let proposal = propose(pins, &around);
     let files = write(&proposal, &checkout.root, args.dry_run)?;
     let report = Report {
@@ -111,6 +150,7 @@ pub(super) fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> 
         environments: proposal.layout.environments.iter().map(row).collect(),
         rest: proposal.layout.rest,
         files,
+        translated: around.from.iter().flat_map(|from| &from.notes).map(NoteRow::from).collect(),
     };
     context.output.data(&report, |report| text(report, args.dry_run))?;
     if context.output.format() != Format::Table || args.dry_run {
@@ -118,11 +158,25 @@ pub(super) fn run(args: &InitArgs, context: &Context) -> Result<Exit, CliError> 
     }
     match (args.no_plan, report.wrote(CONFIG)) {
         (true, _) => {}
-        (false, true) => first_plan(pins, &checkout, args, context)?,
+        (false, true) => first_plan(pins, (&checkout, around.from), args, context)?,
         (false, false) => context.output.text(OWN)?,
     }
     context.output.text(NEXT)?;
     Ok(Exit::Done)
+}
+
+/// What the tool was told in the checkout's files.
+fn translate(tool: &Tool, checkout: &Checkout, pins: &[Pin]) -> Result<Translation, CliError> {
+    let cause = |error: &io::Error| CliError::caused("the files of the checkout cannot be read", error);
+    let files = contents(&checkout.root).map_err(|error| cause(&error))?;
+    let translation = tool.translate(&files, pins);
+    if translation.notes.is_empty() {
+        let what = format!("nothing of {} was found below {}", tool.name, checkout.root.display());
+        return Err(
+            CliError::new(what).hint(format!("it reads {}; without --from, policies are proposed", tool.summary))
+        );
+    }
+    Ok(translation)
 }
 
 impl Report {
@@ -153,6 +207,17 @@ fn text(report: &Report, dry_run: bool) -> String {
             text.push_str(&format!("# ---- {}{kept} ----\n{}\n", file.path, file.text));
         }
         return text;
+    }
+    if !report.translated.is_empty() {
+        let rows = report.translated.iter().map(|note| {
+            let became = match (&note.into, &note.reason) {
+                (Some(into), _) => format!("→ {into}"),
+                (None, reason) => format!("not translated: {}", reason.as_deref().unwrap_or_default()),
+            };
+            vec![format!("{}:{}", note.path, note.line), note.what.clone(), became]
+        });
+        text.push_str(&table(&["FROM", "WHAT", "BECAME"], rows));
+        text.push('\n');
     }
     let rows = report
         .environments
@@ -235,9 +300,14 @@ fn create(file: &Path, text: &str) -> io::Result<Fate> {
 }
 
 /// Plans with the proposed files on a copy of the checkout's files, so that it needs no remote and shows what is there now.
-fn first_plan(pins: &[Pin], checkout: &Checkout, args: &InitArgs, context: &Context) -> Result<(), CliError> {
+fn first_plan(
+    pins: &[Pin],
+    (checkout, from): (&Checkout, Option<Translation>),
+    args: &InitArgs,
+    context: &Context,
+) -> Result<(), CliError> {
     let folder = tempfile::tempdir().map_err(|error| no_plan(&error))?;
-    let loaded = copy(pins, checkout, folder.path())?;
+    let loaded = copy(pins, (checkout, from), folder.path())?;
     context.output.text("\nThe first plan (nothing is written):\n")?;
     let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?.until(Instant::now() + args.timeout);
@@ -251,7 +321,7 @@ fn no_plan(error: &(dyn std::error::Error + 'static)) -> CliError {
 }
 
 /// A repository with the checkout's files and the proposed ones, and a configuration for it.
-fn copy(pins: &[Pin], checkout: &Checkout, folder: &Path) -> Result<Loaded, CliError> {
+fn copy(pins: &[Pin], (checkout, from): (&Checkout, Option<Translation>), folder: &Path) -> Result<Loaded, CliError> {
     let bare = folder.join("repository.git");
     let name = Origin::parse(checkout.origin.as_deref().unwrap_or_default(), None).repository;
     let origin = Origin {
@@ -260,7 +330,7 @@ fn copy(pins: &[Pin], checkout: &Checkout, folder: &Path) -> Result<Loaded, CliE
         host: Host::Other,
         repository: name,
     };
-    let around = Surroundings { origin: Some(origin), contexts: Vec::new(), policies: PoliciesAt::Repository };
+    let around = Surroundings { origin: Some(origin), contexts: Vec::new(), policies: PoliciesAt::Repository, from };
     let proposal = propose(pins, &around);
     let mut files = contents(&checkout.root).map_err(|error| no_plan(&error))?;
     let mut add = |path: &str, text: &str| -> Result<(), CliError> {
