@@ -69,12 +69,31 @@ impl<'n> Field<'n> {
                 exact.or_else(|| ParsedVersion::loose(key)).or_else(|| ParsedVersion::loose(current.tag.as_str()))?;
             Some((rank, current.belongs && exact.is_some()))
         });
+        // To semver, `7.2.4-alpine` is a prerelease of 7.2.4; to its user, `7.4.0` is another base system.
+        let variant = self.current.and_then(|current| Shape::of(current.key.as_deref()?).ok()?.variant());
+        let other_variant = |key: &str| {
+            variant.filter(|mine| {
+                !Shape::of(key).is_ok_and(|other| other.variant().is_some_and(|it| same_but_numbers(it, mine)))
+            })
+        };
+        let now = match &standing {
+            Standing::At { rank, .. } => Some(*rank),
+            _ => None,
+        };
         let mut selection = self.settle(&standing, rejections, |named| {
             let version =
                 ParsedVersion::parse(&named.key).ok_or_else(|| self.unreadable(named, not_a_version(&named.key)))?;
             let onward = exact.is_some_and(|now| now.is_prerelease() && now.same_core(&version) && now <= version);
             match range.verdict(&version, prereleases || onward) {
-                RangeMatch::Inside => Ok(version),
+                RangeMatch::Inside => {
+                    match other_variant(&named.key).filter(|_| now.is_some_and(|now| version > now)) {
+                        Some(variant) => Err(format!(
+                            "another variant than the current tag's `{}`",
+                            variant.trim_start_matches(['-', '_'])
+                        )),
+                        None => Ok(version),
+                    }
+                }
                 RangeMatch::Outside => Err(format!("outside the range `{}`", range.as_str())),
                 RangeMatch::Prerelease => Err(PRERELEASE.to_owned()),
             }
@@ -185,7 +204,7 @@ impl<'n> Field<'n> {
             .min_by(Shape::compare_first)
     }
 
-    /// Adds a note if the current tag stays although a tag looks newer that differs only in the numbers of its suffix:
+    /// Adds a note if the current tag stays although a tag looks newer and is only written differently:
     /// "up to date" would be an unchecked claim.
     fn overlooked(&self, selection: &mut Selection, outruns: impl Fn(&str) -> bool) {
         let stays = selection.selected.as_ref().zip(self.current).is_some_and(|(it, current)| it.tag == *current.tag);
@@ -195,7 +214,7 @@ impl<'n> Field<'n> {
         let newer = self.named.iter().filter(|named| !self.is_current(named) && outruns(&named.key));
         if let Some(best) = newer.max_by(|a, b| Natural(a.tag.as_str()).cmp(&Natural(b.tag.as_str()))) {
             selection.note = Some(format!(
-                "{} looks newer, but its suffix differs: the current tag stays until a tag policy says whether it counts",
+                "{} looks newer, but it is written differently: the current tag stays until a tag policy says whether it counts",
                 best.tag
             ));
         }

@@ -137,18 +137,24 @@ impl<'t> Shape<'t> {
             return Err(match (self.prefix, current.prefix) {
                 ("v" | "V", "") => "has a leading `v`, which the current tag does not have".to_owned(),
                 ("", "v" | "V") => "lacks the leading `v` of the current tag".to_owned(),
-                (mine, theirs) => format!("starts with {}, the current tag with {}", shown(mine), shown(theirs)),
+                ("", theirs) => format!("lacks the prefix `{theirs}` of the current tag"),
+                (mine, "") => format!("has the prefix `{mine}`, which the current tag does not have"),
+                (mine, theirs) => format!("starts with `{mine}`, the current tag with `{theirs}`"),
             });
         }
         let (mine, theirs) = (self.numbers().count(), current.numbers().count());
         if mine != theirs {
-            return Err(format!("has {mine} number(s), the current tag has {theirs}"));
+            return Err(format!("has {}; the current tag has {theirs}", numbers(mine)));
         }
         if !self.written_like(current) {
             return Err("its numbers are not written like those of the current tag".to_owned());
         }
         if self.suffix != current.suffix {
-            return Err(format!("its suffix is {}, the current tag's {}", shown(self.suffix), shown(current.suffix)));
+            return Err(match (self.suffix, current.suffix) {
+                ("", theirs) => format!("lacks the suffix `{theirs}` of the current tag"),
+                (mine, "") => format!("has the suffix `{mine}`, which the current tag does not have"),
+                (mine, theirs) => format!("its suffix is `{mine}`, the current tag's is `{theirs}`"),
+            });
         }
         if let (Some(mine), Some(theirs)) = (self.counter, current.counter)
             && parts(mine).count() != parts(theirs).count()
@@ -201,28 +207,47 @@ impl<'t> Shape<'t> {
         self.numbers
     }
 
-    /// Whether this tag would be newer than the current one if not for numbers after the version.
+    /// Whether this tag looks newer than the current one and only its writing keeps it from being followed: another suffix, more
+    /// parts, a `v` more or less.
     pub(super) fn outruns(&self, current: &Self) -> bool {
-        if self.prefix != current.prefix
-            || !self.written_like(current)
-            || self.numbers().count() != current.numbers().count()
-        {
+        let unmarked = |prefix: &'t str| prefix.strip_suffix(['v', 'V']).unwrap_or(prefix);
+        if unmarked(self.prefix) != unmarked(current.prefix) || self.calendar() != current.calendar() {
             return false;
         }
-        if self.pre.is_some() && current.pre.is_some() || !same_but_numbers(self.rest, current.rest) {
-            return false;
-        }
-        match compare_numbers(self.numbers(), current.numbers()) {
-            Ordering::Greater => true,
+        match self.compare_common(current) {
             Ordering::Less => false,
-            // A newer release of the platform alone is a separate choice.
+            Ordering::Greater => self.pre.is_none() || (current.pre.is_none() && self.is_written_alike(current)),
             Ordering::Equal => {
-                let platform =
-                    |token: &str| contains(&PLATFORMS, token.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
-                !self.rest.split(['-', '_']).any(platform)
-                    && compare_numbers(parts(self.rest), parts(current.rest)) == Ordering::Greater
+                self.is_written_alike(current)
+                    && !(self.pre.is_some() && current.pre.is_some())
+                    && compare_numbers(beside_platforms(self.rest), beside_platforms(current.rest)).is_gt()
             }
         }
+    }
+
+    /// Whether both differ only in numbers.
+    fn is_written_alike(&self, other: &Self) -> bool {
+        self.prefix == other.prefix
+            && self.written_like(other)
+            && self.numbers().count() == other.numbers().count()
+            && same_but_numbers(self.rest, other.rest)
+    }
+
+    /// Compares the numbers that both have. `2` may stand for all of `2.x`, and a lone number be of another scheme.
+    fn compare_common(&self, other: &Self) -> Ordering {
+        let (mine, theirs) = (self.numbers().count(), other.numbers().count());
+        let comparable = mine == theirs || mine.min(theirs) > 1 || self.calendar().is_some();
+        let common = mine.min(theirs);
+        match comparable && self.marks().zip(other.marks()).all(|(a, b)| a == b) {
+            true => compare_numbers(self.numbers().take(common), other.numbers().take(common)),
+            false => Ordering::Less,
+        }
+    }
+
+    /// What follows the version, if it names a platform: `-alpine`, `-slim-bookworm`.
+    pub(super) fn variant(&self) -> Option<&'t str> {
+        let named = |token: &str| contains(&PLATFORMS, token.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+        (self.pre.is_none() && self.rest.split(['-', '_']).any(named)).then_some(self.rest)
     }
 
     /// Whether it is a prerelease.
@@ -308,6 +333,17 @@ impl PartialEq for Shape<'_> {
 }
 
 impl Eq for Shape<'_> {}
+
+/// `1 number`, `2 numbers`.
+fn numbers(count: usize) -> String {
+    format!("{count} number{}", if count == 1 { "" } else { "s" })
+}
+
+/// The numbers after a version, without those of platforms: a newer release of the platform alone is a separate choice.
+fn beside_platforms(rest: &str) -> impl Iterator<Item = &str> {
+    let platform = |token: &&str| contains(&PLATFORMS, token.trim_end_matches(|c: char| !c.is_ascii_alphabetic()));
+    rest.split(['-', '_']).filter(move |token| !platform(token)).flat_map(parts)
+}
 
 const MIN_HASH: usize = 6;
 
@@ -494,8 +530,4 @@ fn is_time(number: &str) -> bool {
 
 fn contains(words: &[&str], word: &str) -> bool {
     words.iter().any(|known| known.eq_ignore_ascii_case(word))
-}
-
-fn shown(text: &str) -> String {
-    if text.is_empty() { "none".to_owned() } else { format!("`{text}`") }
 }

@@ -595,8 +595,8 @@ fn a_shape_that_differs_says_how() {
     let selection = run(&policy, "v1.2.3", &listed);
     for (tag, why) in [
         ("1.3.0", "lacks the leading `v` of the current tag"),
-        ("v1.3", "has 2 number(s), the current tag has 3"),
-        ("v1.3.0-alpine", "its suffix is `-alpine`, the current tag's none"),
+        ("v1.3", "has 2 numbers; the current tag has 3"),
+        ("v1.3.0-alpine", "has the suffix `-alpine`, which the current tag does not have"),
         ("v1.3.0-rc.1", order::PRERELEASE),
         ("app-1.3.0", "starts with `app-`, the current tag with `v`"),
         ("v2024.1.1", "its numbers are not written like those of the current tag"),
@@ -855,9 +855,28 @@ fn what_public_reports_broke() {
             "looks newer",
         ),
         (&["1.27.1-alpine3.19", "1.28.0-alpine3.20"], "1.27.1-alpine3.19", "1.27.1-alpine3.19", "looks newer"),
-        // A newer platform of the same version is a choice of its own, and so is another variant.
+        // A newer platform of the same version is a choice of its own.
         (&["1.27.1-alpine3.19", "1.27.1-alpine3.20"], "1.27.1-alpine3.19", "1.27.1-alpine3.19", ""),
-        (&["1.27.1", "1.28.0-debug"], "1.27.1", "1.27.1", ""),
+        // Whatever keeps a greater version away, it is said.
+        (&["1.27.1", "1.28.0-debug"], "1.27.1", "1.27.1", "looks newer"),
+        (&["9.4-1214.1726694543", "9.5-1731517889"], "9.4-1214.1726694543", "9.4-1214.1726694543", "looks newer"),
+        (&["16.4-bookworm", "17.0-trixie"], "16.4-bookworm", "16.4-bookworm", "looks newer"),
+        (&["jammy-20240808", "jammy-20240911.1"], "jammy-20240808", "jammy-20240808", "looks newer"),
+        (&["v1.2.3", "1.3.0"], "v1.2.3", "v1.2.3", "looks newer"),
+        (&["1.2.3", "v1.3.0"], "1.2.3", "1.2.3", "looks newer"),
+        (&["2.10.0-alpine", "2.11.0"], "2.10.0-alpine", "2.10.0-alpine", "looks newer"),
+        (&["3.19", "3.20.1"], "3.19", "3.19", "looks newer"),
+        (&["2024.9.1", "2024.10.01"], "2024.9.1", "2024.9.1", "looks newer"),
+        (
+            &["2019-CU18-ubuntu-20.04", "2019-CU27-ubuntu-20.04"],
+            "2019-CU18-ubuntu-20.04",
+            "2019-CU18-ubuntu-20.04",
+            "looks newer",
+        ),
+        // Another scheme, a floating tag, a prerelease or a hash is nothing newer, and neither is the same version elsewhere.
+        (&["1.2.3", "20240101", "2", "latest"], "1.2.3", "1.2.3", ""),
+        (&["1.2.3", "1.3.0-rc1", "1.2.3-alpine", "v1.2.3", "1234567"], "1.2.3", "1.2.3", ""),
+        (&["3", "3.20.1"], "3", "3", ""),
         (&["1.0.0-rc9", "1.0.0-rc10"], "1.0.0-rc9", "1.0.0-rc10", ""),
     ] {
         let selection = run(&TagPolicy::new(Order::Shape), current, tags);
@@ -866,9 +885,13 @@ fn what_public_reports_broke() {
         assert_eq!(said.is_empty(), note.is_empty(), "{current}: {said}");
         assert!(said.contains(note), "{current}: {said}");
     }
-    for (tags, current) in
-        [(&["7.2.3-alpine", "7.2.4-alpine"][..], "7.2.3-alpine"), (&["1.0.0-rc9", "1.0.0-rc10"], "1.0.0-rc9")]
-    {
+    for (tags, current) in [
+        (&["7.2.3-alpine", "7.2.4-alpine"][..], "7.2.3-alpine"),
+        (&["1.0.0-rc9", "1.0.0-rc10"], "1.0.0-rc9"),
+        // Another base system is another image.
+        (&["7.2.4-alpine", "7.4.0-alpine", "7.4.0"], "7.2.4-alpine"),
+        (&["7.2.4-alpine3.19", "7.4.0-alpine3.20", "7.4.0", "7.5.0-bookworm"], "7.2.4-alpine3.19"),
+    ] {
         let selection = run(&TagPolicy::new(Order::Semver(VersionRange::parse("*").unwrap())), current, tags);
         assert_eq!(selection.selected.unwrap().tag.as_str(), current);
         assert!(selection.note.unwrap().contains("looks newer"), "{current}");
