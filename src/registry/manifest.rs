@@ -79,9 +79,10 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
             found.platforms = platforms(&index);
             let listed = index.manifests.iter().filter_map(|entry| Digest::parse(&entry.digest).ok());
             found.images = listed.take(MAX_PLATFORMS).collect();
-            match chosen(&index) {
-                Some(child) => describe_by_child(session, &mut found, child).await?,
-                None => found.artifact = Some("an index without an image".to_owned()),
+            describe_by_children(session, &mut found, &index).await?;
+            let says = |entry: &ImageIndexEntry| entry.platform.is_some();
+            if found.artifact.is_none() && found.platforms.is_empty() && index.manifests.iter().all(says) {
+                found.artifact = Some("an index without a platform to run on".to_owned());
             }
         }
     }
@@ -207,39 +208,70 @@ fn name_platform(os: &str, architecture: &str, variant: Option<&str>) -> Option<
     }
 }
 
-/// The entry that represents the whole index: `linux/amd64`, or the first with a platform, or the first.
-fn chosen(index: &OciImageIndex) -> Option<&ImageIndexEntry> {
-    let images: Vec<_> = index
+/// The entries for images, the one that represents the whole index first: `linux/amd64`, or the first with a platform.
+fn images(index: &OciImageIndex) -> Vec<&ImageIndexEntry> {
+    let mut images: Vec<_> = index
         .manifests
         .iter()
         .filter(|entry| matches!(entry.media_type.as_str(), OCI_IMAGE_MEDIA_TYPE | IMAGE_MANIFEST_MEDIA_TYPE))
         .collect();
-    let common = images.iter().find(|entry| platform(entry).as_deref() == Some("linux/amd64"));
-    let first = || images.iter().find(|entry| platform(entry).is_some());
-    common.or_else(first).or(images.first()).copied()
+    images.sort_by_key(|entry| match platform(entry) {
+        Some(platform) if platform == "linux/amd64" => 0,
+        Some(_) => 1,
+        None => 2,
+    });
+    images
+}
+
+/// How many images of an index are asked for until one is there.
+const MAX_CHILDREN: usize = 4;
+
+/// Describes an index by one of its images. Mirrors may have an index without all of them; one of which they have none cannot
+/// be pulled.
+async fn describe_by_children(
+    session: &Session<'_>,
+    found: &mut Manifest,
+    index: &OciImageIndex,
+) -> Result<(), Failure> {
+    let images = images(index);
+    let Some(first) = images.first() else {
+        found.artifact = Some("an index without an image".to_owned());
+        return Ok(());
+    };
+    for child in images.iter().take(MAX_CHILDREN) {
+        if describe_by_child(session, found, child).await? == Child::Described {
+            return Ok(());
+        }
+    }
+    Err(Cause::Absent(format!("it is an index, and none of its images is there, such as {}", first.digest)).into())
+}
+
+#[derive(PartialEq, Eq)]
+enum Child {
+    Described,
+    Absent,
 }
 
 async fn describe_by_child(
     session: &Session<'_>,
     found: &mut Manifest,
     child: &ImageIndexEntry,
-) -> Result<(), Failure> {
+) -> Result<Child, Failure> {
     let expected = descriptor_digest(&child.digest)?;
     let answer = ask(session, Method::GET, expected.as_str()).await?;
     if answer.status == StatusCode::NOT_FOUND {
-        // Mirrors may have an index without all its images. Its creation time is then unknown, but its digest is not.
         tracing::debug!(repository = session.repository, child = child.digest, "the index names an absent manifest");
-        return Ok(());
+        return Ok(Child::Absent);
     }
     verified(&answer)?;
     matches(&answer.body, &expected)?;
-    let Kind::Image(image) = Kind::of(answer)? else { return Ok(()) };
+    let Kind::Image(image) = Kind::of(answer)? else { return Ok(Child::Described) };
     found.artifact = artifact(&image);
     keep(&mut found.annotations, image.annotations.as_ref());
     if let Some(config) = config(session, &image.config).await? {
         describe(found, &config);
     }
-    Ok(())
+    Ok(Child::Described)
 }
 
 /// The type of a manifest that is not an image: its own artifact type, or the media type of its configuration.
