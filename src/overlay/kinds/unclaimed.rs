@@ -5,10 +5,15 @@
 //! ConfigMap's manifests, a script); and a `hub` with a `tag`, which several images share. Precise rather than clever:
 //! anything that is not certainly an image is not reported, because nobody reads a list full of false alarms.
 
+use std::collections::BTreeSet;
+
 use super::{Document, Form};
-use crate::model::{ImageReference, SkipReason};
+use crate::model::{ImageName, ImageReference, SkipReason};
 use crate::overlay::collector::{Collector, is_empty, is_template};
 use crate::overlay::tree::{Id, NodeKind};
+
+/// Maximum number of images that are reported of one text.
+const MAX_IN_TEXT: usize = 50;
 
 /// Maximum length of a text that may be a reference.
 const MAX_REFERENCE: usize = 400;
@@ -25,8 +30,10 @@ impl Collector<'_, '_> {
                 continue;
             }
             match &tree.node(id).kind {
-                NodeKind::Scalar(scalar) if scalar.one_line => self.unclaimed_value(id, &scalar.value),
-                NodeKind::Scalar(scalar) => self.unclaimed_text(id, &scalar.value),
+                NodeKind::Scalar(scalar) if !scalar.one_line || is_text(&scalar.value) => {
+                    self.unclaimed_text(id, &scalar.value, !scalar.one_line);
+                }
+                NodeKind::Scalar(scalar) => self.unclaimed_value(id, &scalar.value),
                 NodeKind::Mapping(_) => self.hub(id),
                 _ => {}
             }
@@ -44,21 +51,32 @@ impl Collector<'_, '_> {
         }
     }
 
-    /// Multi-line text: reports the first line that names an image.
-    fn unclaimed_text(&mut self, id: Id, text: &str) {
+    /// Text of several lines, or JSON: reports each image that it names, at its first line, if it is written over `lines`.
+    fn unclaimed_text(&mut self, id: Id, text: &str, lines: bool) {
         if self.seen.contains(&id) {
             return;
         }
-        let image = text.lines().enumerate().find_map(|(number, line)| Some((number, image_in(line)?)));
-        let block = || {
-            let first =
-                |word: &str| text.lines().position(|line| line.trim_start_matches([' ', '-']).starts_with(word));
-            first("repository:").and(first("tag:"))
+        let mut named = BTreeSet::new();
+        let line_of = |number: usize| if lines { number } else { 0 };
+        let found =
+            text.lines().enumerate().flat_map(|(number, line)| images_in(line).map(move |image| (number, image)));
+        for (number, image) in found {
+            if named.len() < MAX_IN_TEXT && named.insert(image.name.clone()) {
+                self.skip_line((id, self.line(id) + line_of(number)), SkipReason::InText, Some(image.name));
+            }
+        }
+        if !named.is_empty() {
+            return;
+        }
+        let first = |word: &str| {
+            text.lines().enumerate().find_map(|(number, line)| {
+                let rest = line.trim_start_matches([' ', '-']).strip_prefix(word)?;
+                Some((number, rest.trim().trim_matches(['"', '\''])))
+            })
         };
-        if let Some((number, image)) = image {
-            self.skip_line((id, self.line(id) + number), SkipReason::InText, Some(image.name));
-        } else if let Some(number) = block() {
-            self.skip_line((id, self.line(id) + number), SkipReason::InText, None);
+        if let (Some((_, repository)), Some((number, _))) = (first("repository:"), first("tag:")) {
+            let image = ImageName::parse(repository).ok();
+            self.skip_line((id, self.line(id) + line_of(number)), SkipReason::InText, image);
         }
     }
 
@@ -73,6 +91,18 @@ impl Collector<'_, '_> {
     }
 }
 
+/// Whether a scalar on one line is a text rather than one value: it has lines of its own, or is JSON.
+fn is_text(value: &str) -> bool {
+    value.trim_end().contains('\n') || (value.starts_with(['{', '[']) && value.contains(':') && !is_template(value))
+}
+
+/// The images named in a line of text, which may be a flow mapping or JSON.
+fn images_in(line: &str) -> impl Iterator<Item = ImageReference> {
+    let flow = !line.trim_start().starts_with('#') && !is_template(line);
+    let parts: Vec<&str> = if flow { line.split([',', '{', '}', '[', ']']).collect() } else { vec![line] };
+    parts.into_iter().filter_map(image_in)
+}
+
 /// The image named in a line of text: as the value of an `image` key, or as a word of its own.
 fn image_in(line: &str) -> Option<ImageReference> {
     if !line.contains([':', '@']) {
@@ -83,7 +113,8 @@ fn image_in(line: &str) -> Option<ImageReference> {
         return None;
     }
     let quotes = ['"', '\'', ',', '`', ';', ')', '('];
-    let key = line.trim_start_matches(['-', ' ']).split_once("mage:").filter(|(key, _)| key.len() <= 40);
+    let start = line.trim_start_matches(['-', ' ']);
+    let key = start.split_once("mage:").or_else(|| start.split_once("mage\":")).filter(|(key, _)| key.len() <= 40);
     let valued = key.and_then(|(_, value)| {
         let value = value.trim().trim_matches(quotes);
         let reference = ImageReference::parse(value).ok()?;

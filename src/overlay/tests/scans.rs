@@ -121,7 +121,12 @@ fn containers_wherever_a_pod_template_stands() {
         &[],
         &["4: a JSON patch sets an image", "6: a JSON patch sets an image", "7: looks like an image, but under a key"],
     );
-    check("x.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    containers: [{image: a:1}]\n", &[], &[]);
+    check(
+        "x.yaml",
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    containers: [{image: a:1}]\n",
+        &[],
+        &["5: text inside this value names an image"],
+    );
 }
 
 #[test]
@@ -142,6 +147,24 @@ fn helm_values_blocks() {
             "24:35 helm-values named.image.tag acme/named 5",
         ],
         &[],
+    );
+}
+
+#[test]
+fn every_image_of_a_text_is_said() {
+    check(
+        "cm.yaml",
+        "apiVersion: v1\nkind: ConfigMap\ndata:\n  a: |\n    spec:\n      image: ghcr.io/acme/web:1.2.3\n      other: {image: \
+         \"ghcr.io/acme/api:2.0\"}\n      again: ghcr.io/acme/web:1.2.3\n  b: \"x:\\n  image: nginx:1.25\\n\"\n  c: '{\"image\":\"busybox:1.36\",\"n\":1}'\n  d: \
+         |\n    repository: acme/side\n    tag: v1\n  e: \"{{ .image }}:1.2\"\n  f: '[a: b]'\n",
+        &[],
+        &[
+            "6: text inside this value names an image",
+            "7: text inside this value names an image",
+            "9: text inside this value names an image",
+            "10: text inside this value names an image",
+            "13: text inside this value names an image",
+        ],
     );
 }
 
