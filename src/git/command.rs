@@ -168,11 +168,17 @@ impl GitCommand {
             }
         }
         let from = if partial && name == "fetch" { REMOTE } else { address };
-        command.arg(name).args(options).arg("--end-of-options").arg(from).args(names);
+        command.arg(name).args(options);
+        // A repository may have more branches than fit into a command line.
+        let input = (name == "fetch" && !names.is_empty()).then(|| names.join("\n").into_bytes());
+        if input.is_some() {
+            command.arg("--stdin");
+        }
+        command.arg("--end-of-options").arg(from).args(names.iter().filter(|_| input.is_none()));
         let mut secrets = remote.credentials.secrets();
         secrets.extend(proxy_secrets(&runner.program));
         let memory = if name == "fetch" { MEMORY } else { MEMORY_LISTING };
-        Self { command, secrets, input: None, memory }
+        Self { command, secrets, input, memory }
     }
 
     /// Gives it something to read, and has it ask for no more than that.

@@ -6,6 +6,7 @@ use crate::model::CommitId;
 
 use super::error::GitError;
 use super::mirror::Mirror;
+use super::read::commit_id;
 use super::tree::{self, TreeEntry};
 use super::write::Stamp;
 
@@ -35,20 +36,17 @@ impl Mirror {
         if self.is_ancestor(head, base_tip)? {
             return Ok(MergeOutcome::AlreadyMerged);
         }
-        // Files that both sides changed are merged line by line, whatever their size.
-        for (from, to) in [(base_tip, head), (head, base_tip)] {
-            let changed = self.changes(Some(from), to)?;
-            self.complete(changed.iter().filter_map(|change| match change.now {
-                Some(TreeEntry::File { id, .. }) => Some(id.0),
-                _ => None,
-            }))?;
-        }
         let repo = self.repo()?;
         let (ours, theirs) = (self.commit_of(&repo, base_tip)?, self.commit_of(&repo, head)?);
-        if repo.merge_bases_many(ours, &[theirs]).map_err(|error| self.damage(&error))?.is_empty() {
+        let common = repo.merge_bases_many(ours, &[theirs]).map_err(|error| self.damage(&error))?;
+        if common.is_empty() {
             let what = format!("merging {} into {}", head.short(), base_tip.short());
             return Err(GitError::refused(what, "their histories have nothing in common"));
         }
+        let common: Vec<CommitId> = common.into_iter().map(|id| commit_id(id.detach())).collect();
+        self.complete_between(&[base_tip, head], &common)?;
+        // What was just fetched is seen by whoever opens the repository again.
+        let repo = self.repo()?;
         let options = gix::merge::plumbing::tree::Options { rewrites: None, ..Default::default() };
         let labels = gix::merge::blob::builtin_driver::text::Labels {
             ancestor: Some("common".into()),
@@ -72,5 +70,22 @@ impl Mirror {
         let tree = outcome.tree.write().map_err(|error| self.write_error(&error))?.detach();
         let commit = self.write_commit(&repo, tree, &[base_tip.clone(), head.clone()], message, stamp)?;
         Ok(MergeOutcome::Merged(commit))
+    }
+
+    /// Fetches what a merge of these sides reads: files that differ between a side and what they have in common are merged line by
+    /// line, whatever their size.
+    fn complete_between(&self, sides: &[&CommitId], common: &[CommitId]) -> Result<(), GitError> {
+        for base in common {
+            for side in sides {
+                for (from, to) in [(base, *side), (*side, base)] {
+                    let changed = self.changes(Some(from), to)?;
+                    self.complete(changed.iter().filter_map(|change| match change.now {
+                        Some(TreeEntry::File { id, .. }) => Some(id.0),
+                        _ => None,
+                    }))?;
+                }
+            }
+        }
+        Ok(())
     }
 }

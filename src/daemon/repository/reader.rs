@@ -18,7 +18,7 @@ use crate::plan::{
 };
 use crate::policy::{Policy, PolicySet};
 
-use super::first_seen::FirstSeen;
+use super::first_seen::{FIRST_SEEN, FirstSeen};
 use super::ledger::{self, RecordRules};
 use super::origins::origins;
 use super::places::{Places, ROOM};
@@ -28,6 +28,7 @@ use super::{RepositoryError, unreadable};
 use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
 use crate::daemon::tracker::BranchView;
+use crate::forge::RECORDS;
 
 /// Maximum number of remembered tips of a rewritten branch.
 const FORMER: usize = 20;
@@ -119,11 +120,11 @@ impl Reader {
         }
         self.fetch(&refs, |name| {
             name == main.full()
-                || name.starts_with("refs/landfall/")
+                || [FIRST_SEEN, RECORDS].contains(&name)
                 || name.strip_prefix("refs/heads/").is_some_and(is_own_branch)
         })
         .await?;
-        self.first_seen.read(&self.mirror)?;
+        self.first_seen.read(&self.mirror);
         self.read_branch(&main, &refs)?;
         let named = self.named_branches();
         self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
