@@ -153,7 +153,11 @@ pub(super) fn held(
     choices.sightings.insert(TagSighting { image, tag: tag.clone(), before, digest: digest.clone() });
     let (before, since) = match (written, known) {
         (Some(written), _) if written == digest => return None,
-        (Some(written), known) => (written, known.and_then(|known| known.since(digest))),
+        // A record that began with this digest never saw the other one: a release counts from then on.
+        (Some(written), known) => {
+            let first = |known: &TagRecord| (known.digest == *digest).then_some(known.seen);
+            (written, known.and_then(|known| known.since(digest).or_else(|| first(known))))
+        }
         (None, None) => return None,
         (None, Some(known)) if known.latest() != digest => (known.latest(), None),
         (None, Some(known)) => (known.previous(), Some(known.since(digest)?)),

@@ -6,16 +6,17 @@
 //! protect it like the policies.
 //!
 //! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only if an update is
-//! held for its age and has no record yet, or a tag stands for something new; old and excess records are dropped from the
-//! file.
+//! held for its age and has no record yet, or a tag stands for something new. The file is bounded; what waits stays in it before
+//! what does not, and what has waited longest before the rest.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::execute::{Executor, Remote};
-use crate::git::{GitError, Mirror, RefResult};
+use crate::git::{Mirror, RefResult};
 use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath, Tag};
 use crate::plan::{Answers, Gate, Plan, Problem, TagRecords, TagSighting};
 
@@ -25,14 +26,11 @@ pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
 /// The only file of its tree.
 const FILE: &str = "first-seen.json";
 
-/// Maximum size of the file that is read.
-const MAX_SIZE: usize = 1 << 20;
+/// Maximum size of the file, read or written; that of all tags is less.
+const MAX_SIZE: usize = 4 << 20;
 
-/// Maximum number of records per image, keeping the newest; a plan considers ten candidates.
+/// Maximum number of records per image of those that do not wait, keeping the newest; a plan considers ten candidates.
 const MAX_OF_IMAGE: usize = 20;
-
-/// Maximum number of images with records.
-const MAX_IMAGES: usize = 500;
 
 /// Maximum number of tags with records.
 const MAX_TAGS: usize = 2000;
@@ -49,9 +47,21 @@ pub(super) struct FirstSeen {
     times: Times,
     /// What tags stood for.
     pub(super) tags: TagRecords,
+    /// Why the ref cannot be read, such as one that somebody pointed at something else.
+    unreadable: Option<String>,
 }
 
-#[derive(Default, Serialize, Deserialize)]
+/// The file as it should be stored.
+#[derive(Debug)]
+struct Revised {
+    body: Vec<u8>,
+    /// Whether it has a record of a waiting image that was not there before.
+    adds: bool,
+    /// How many waiting images found no room.
+    left: usize,
+}
+
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
     version: u32,
     #[serde(default)]
@@ -61,19 +71,21 @@ struct File {
 }
 
 impl FirstSeen {
-    /// Reads the records again if the ref has moved. Anything unreadable counts as absent.
-    pub(super) fn read(&mut self, mirror: &Mirror) -> Result<(), GitError> {
-        let tip = mirror.tip(FIRST_SEEN)?;
-        if tip != self.tip {
-            let bytes = match (&tip, RepoPath::parse(FILE)) {
-                (Some(tip), Ok(path)) => mirror.read(tip, &path)?,
-                _ => None,
-            };
-            let file = bytes.and_then(|bytes| parse(&bytes)).unwrap_or_default();
-            (self.times, self.tags) = (file.images, file.tags);
-            self.tip = tip;
+    /// Reads the records again if the ref has moved. Anything unreadable counts as absent, and concerns nothing but ages.
+    pub(super) fn read(&mut self, mirror: &Mirror) {
+        let found = mirror.tip(FIRST_SEEN).and_then(|tip| {
+            let path = tip.as_ref().filter(|_| tip != self.tip).zip(RepoPath::parse(FILE).ok());
+            let bytes = path.map(|(tip, path)| mirror.read(tip, &path)).transpose()?;
+            Ok((tip, bytes.flatten()))
+        });
+        match found {
+            Ok((tip, _)) if tip == self.tip && self.unreadable.is_none() => {}
+            Ok((tip, bytes)) => {
+                let File { images, tags, .. } = bytes.and_then(|bytes| parse(&bytes)).unwrap_or_default();
+                *self = Self { tip, times: images, tags, unreadable: None };
+            }
+            Err(error) => *self = Self { unreadable: Some(error.to_string()), ..Self::default() },
         }
-        Ok(())
     }
 
     /// Adds to the answers what was seen earlier than this process, or its cache, knows.
@@ -94,46 +106,86 @@ impl FirstSeen {
             of.extend(record.map(|record| (sighting.tag.clone(), record)));
         }
         let current = |image: &ImageName, tag: &Tag| sightings.iter().any(|it| it.image == *image && it.tag == *tag);
+        let known = |image: &ImageName, tag: &Tag| self.tags.get(image).is_some_and(|of| of.contains_key(tag));
         let mut excess = tags.values().map(BTreeMap::len).sum::<usize>().saturating_sub(MAX_TAGS);
-        for is_current in [false, true] {
+        // What is current stays before the rest, and what is known before what is new.
+        for (is_current, is_known) in [(false, false), (false, true), (true, false), (true, true)] {
             for (image, of) in &mut tags {
                 of.retain(|tag, _| {
-                    let goes = excess > 0 && current(image, tag) == is_current;
+                    let goes = excess > 0 && current(image, tag) == is_current && known(image, tag) == is_known;
                     excess -= usize::from(goes);
                     !goes
                 });
             }
         }
         tags.retain(|_, of| !of.is_empty());
-        news.then_some(tags)
+        (news && tags != self.tags).then_some(tags)
     }
 
-    /// The records with these added, without old and excess ones; `None` if nothing is new.
-    fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, now: Timestamp) -> Option<Times> {
-        let known = |(image, digest): &(ImageName, Digest)| {
-            self.times.get(image).is_some_and(|times| times.contains_key(digest.as_str()))
-        };
-        if seen.keys().all(known) {
-            return None;
+    /// The file with these records and tags, without old and excess ones.
+    fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, tags: &TagRecords, now: Timestamp) -> Revised {
+        let known =
+            |image: &ImageName, digest: &str| self.times.get(image).and_then(|times| times.get(digest)).copied();
+        let mut waiting: Vec<Record<'_>> = seen
+            .iter()
+            .map(|((image, digest), at)| (image, digest.as_str(), known(image, digest.as_str()).unwrap_or(*at)))
+            .collect();
+        // Whoever has waited longest is nearest to its end.
+        waiting.sort_by_key(|(.., at)| *at);
+        let mut kept = waiting.clone();
+        kept.extend(self.not_waiting(seen, now));
+        let mut body = encoded(&kept, tags);
+        if body.len() > MAX_SIZE {
+            // Exactly as many as fit, so that the same ones fit in the next cycle.
+            let (mut fits, mut beyond) = (0, kept.len());
+            while beyond - fits > 1 {
+                let middle = usize::midpoint(fits, beyond);
+                let fit = kept.get(..middle).is_some_and(|some| encoded(some, tags).len() <= MAX_SIZE);
+                *(if fit { &mut fits } else { &mut beyond }) = middle;
+            }
+            kept.truncate(fits);
+            body = encoded(&kept, tags);
         }
-        let mut times = self.times.clone();
-        for ((image, digest), at) in seen {
-            times.entry(image.clone()).or_default().entry(digest.as_str().to_owned()).or_insert(*at);
-        }
-        for records in times.values_mut() {
-            let mut newest: Vec<Timestamp> = records.values().copied().collect();
-            newest.sort_unstable_by(|a, b| b.cmp(a));
-            let oldest = newest.get(MAX_OF_IMAGE - 1).copied().unwrap_or(Timestamp::MIN);
-            records.retain(|_, at| *at >= oldest && now.duration_since(*at) < KEEP);
-        }
-        times.retain(|_, records| !records.is_empty());
-        while times.len() > MAX_IMAGES {
-            let last = |records: &BTreeMap<String, Timestamp>| records.values().max().copied();
-            let stalest = times.iter().min_by_key(|(_, records)| last(records)).map(|(image, _)| image.clone());
-            times.remove(&stalest?);
-        }
-        Some(times)
+        let left = waiting.len().saturating_sub(kept.len());
+        let adds = waiting.iter().take(kept.len()).any(|(image, digest, _)| known(image, digest).is_none());
+        Revised { body, adds, left }
     }
+
+    /// Records of what does not wait at present, such as after a change of the policy: the newest of each image.
+    fn not_waiting(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, now: Timestamp) -> Vec<Record<'_>> {
+        let waits = |image: &ImageName, digest: &str| {
+            Digest::parse(digest).is_ok_and(|digest| seen.contains_key(&(image.clone(), digest)))
+        };
+        let mut all = Vec::new();
+        for (image, records) in &self.times {
+            let (here, mut others): (Vec<_>, Vec<_>) = records
+                .iter()
+                .map(|(digest, at)| (image, digest.as_str(), *at))
+                .filter(|(.., at)| now.duration_since(*at) < KEEP)
+                .partition(|(image, digest, _)| waits(image, digest));
+            others.sort_by_key(|(.., at)| Reverse(*at));
+            others.truncate(MAX_OF_IMAGE.saturating_sub(here.len().max(1)));
+            all.extend(others);
+        }
+        all.sort_by_key(|(.., at)| Reverse(*at));
+        all
+    }
+}
+
+/// An image, a digest, and when it was first seen.
+type Record<'r> = (&'r ImageName, &'r str, Timestamp);
+
+/// The file of these records.
+fn encoded(records: &[Record<'_>], tags: &TagRecords) -> Vec<u8> {
+    let mut images = Times::new();
+    for (image, digest, at) in records {
+        images.entry((*image).clone()).or_default().insert((*digest).to_owned(), *at);
+    }
+    let file = File { version: 1, images, tags: tags.clone() };
+    // Names and times can always be encoded.
+    let mut body = serde_json::to_vec_pretty(&file).unwrap_or_default();
+    body.push(b'\n');
+    body
 }
 
 fn parse(bytes: &[u8]) -> Option<File> {
@@ -153,19 +205,28 @@ impl FirstSeen {
         executor: &Executor<R, P>,
         now: Timestamp,
     ) -> Option<Problem> {
-        let sightings = plans.iter().flat_map(|plan| &plan.sightings).collect();
-        let (images, tags) = (self.with(&waiting(plans, answers), now), self.with_tags(&sightings, now));
-        if images.is_none() && tags.is_none() {
-            return None;
+        let problem = |message: String, code| Problem { path: None, line: None, image: None, message, code };
+        if let Some(why) = &self.unreadable {
+            let message = format!(
+                "{FIRST_SEEN} cannot be read, so ages are counted from what the state folder knows: {why}; next: delete the ref on the remote"
+            );
+            return Some(problem(message, None));
         }
-        let images = images.unwrap_or_else(|| self.times.clone());
-        let tags = tags.unwrap_or_else(|| self.tags.clone());
-        // Names and times can always be encoded.
-        let mut body = serde_json::to_vec_pretty(&File { version: 1, images, tags }).unwrap_or_default();
-        body.push(b'\n');
+        let sightings = plans.iter().flat_map(|plan| &plan.sightings).collect();
+        let tags = self.with_tags(&sightings, now);
+        let Revised { body, adds, left } =
+            self.with(&waiting(plans, answers), tags.as_ref().unwrap_or(&self.tags), now);
+        let full = (left > 0).then(|| {
+            let message = format!(
+                "{left} waiting images have no room in {FIRST_SEEN}: without a persistent state folder they start waiting again after every start"
+            );
+            problem(message, None)
+        });
+        if !adds && tags.is_none() {
+            return full;
+        }
         let message = "When images were first seen, and what their tags stood for\n";
         let file = (RepoPath::parse(FILE).ok()?, body);
-        let problem = |message: String, code| Problem { path: None, line: None, image: None, message, code };
         match executor.record(FIRST_SEEN, self.tip.as_ref(), file, message, now).await {
             Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
                 format!(
@@ -176,7 +237,7 @@ impl FirstSeen {
                 Some(FailureCode::Authentication),
             )),
             // The winner of the race has written records too; the next cycle adds what they lack.
-            Ok(_) => None,
+            Ok(_) => full,
             Err(error) => Some(problem(format!("{FIRST_SEEN} cannot be written: {error}"), error.code())),
         }
     }
@@ -209,7 +270,8 @@ mod tests {
 
     fn with(times: &Times, seen: &[((ImageName, Digest), Timestamp)], now: Timestamp) -> Option<Times> {
         let records = FirstSeen { times: times.clone(), ..FirstSeen::default() };
-        records.with(&seen.iter().cloned().collect(), now)
+        let Revised { body, adds, .. } = records.with(&seen.iter().cloned().collect(), &TagRecords::new(), now);
+        adds.then(|| parse(&body).unwrap().images)
     }
 
     #[test]
@@ -239,11 +301,30 @@ mod tests {
         let later = at(24 * 181 + 99);
         let times = with(&times, &[(key("api", 1), later)], later).unwrap();
         assert_eq!(times.len(), 1, "old records go");
-        let many: Vec<_> = (0..MAX_IMAGES + 5).map(|image| (key(&format!("i{image}"), 1), later)).collect();
-        let times = with(&times, &many, later).unwrap();
-        assert_eq!(times.len(), MAX_IMAGES);
         let body = serde_json::to_vec(&File { version: 1, images: times.clone(), ..File::default() }).unwrap();
         assert_eq!(parse(&body).unwrap().images, times);
+    }
+
+    #[test]
+    fn what_is_written_can_be_read_and_nothing_is_pushed_out_by_what_came_later() {
+        let many = |from: usize, to: usize| -> BTreeMap<_, _> {
+            let seen = |number| (key(&format!("i{}", number / 20), number), at(i64::try_from(number).unwrap()));
+            (from..to).map(seen).collect()
+        };
+        let tags = TagRecords::new();
+        let records = |times: &Times| FirstSeen { times: times.clone(), ..FirstSeen::default() };
+        let first = FirstSeen::default().with(&many(0, 60_000), &tags, at(60_000));
+        let times = parse(&first.body).unwrap().images;
+        let count: usize = times.values().map(BTreeMap::len).sum();
+        assert_eq!((first.adds, first.left), (true, 60_000 - count));
+        assert!(count > 20_000 && times.contains_key(&key("i0", 0).0), "{count}");
+        // The same ones wait, and others came: those that are known stay, and nothing is pushed again and again.
+        let again = records(&times).with(&many(0, 60_500), &tags, at(60_500));
+        assert_eq!((again.adds, again.left), (false, 60_500 - count));
+        // Where some no longer wait, there is room.
+        let fewer = records(&times).with(&many(count - 50, count + 10), &tags, at(60_500));
+        let (image, digest) = key(&format!("i{}", count / 20), count);
+        assert!(fewer.adds && parse(&fewer.body).unwrap().images[&image].contains_key(digest.as_str()));
     }
 
     #[test]
