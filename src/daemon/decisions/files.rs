@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::config::{DecisionKind, Diagnostic, decision_warning, parse_decision};
-use crate::model::{Decision, FailureCode, RepoPath};
+use crate::model::{Decision, FailureCode};
 use crate::plan::{Assumed, Decisions, Gate, KnownNames, Problem, Releases, Unreadable};
 
 use crate::daemon::repository::Reader;
-use crate::daemon::repository::read::{PolicyFile, decision_kind};
+use crate::daemon::repository::read::{PolicyFile, decision_kind_of};
 
 /// Maximum number of decision files; with more, everything is held.
 const MAX_FILES: usize = 1_000;
@@ -31,7 +31,7 @@ impl DecisionFiles {
     /// Applies changes; only changed files are parsed.
     pub(in crate::daemon) fn update(&mut self, folder: &str, changed: Vec<(String, Option<PolicyFile>)>) {
         for (path, file) in changed {
-            let kind = RepoPath::parse(&path).ok().and_then(|path| decision_kind(&path, folder));
+            let kind = decision_kind_of(&path, folder);
             match (kind, file) {
                 (Some(kind), Some(file)) => {
                     let content = parsed(kind, &path, file);

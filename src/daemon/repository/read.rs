@@ -206,6 +206,10 @@ fn sort(
             // A folder is known by its last slash; what was there before may have been the other.
             let folder = format!("{shown}/");
             let reason = SkipReason::BadName { reason: reason.to_owned() };
+            if decision_kind_of(&shown, folders.decisions).is_some() {
+                let there = matches!(change.now, Some(TreeEntry::File { .. } | TreeEntry::Symlink));
+                changed.decisions.push((shown.clone(), there.then(|| Err(reason.to_string()))));
+            }
             let (now, gone) = match change.now {
                 Some(TreeEntry::Folder) => (Some(folder), vec![shown]),
                 Some(_) => (Some(shown), vec![folder]),
@@ -216,6 +220,11 @@ fn sort(
             return;
         }
     };
+    // A folder in place of the file holds no patterns, so nothing of what should be left alone is known.
+    if change.now.is_some() && path.as_str().strip_prefix(IGNORE_FILE).is_some_and(|rest| rest.starts_with('/')) {
+        let reason = SkipReason::IgnoreUnusable { reason: format!("{IGNORE_FILE} is a folder; next: make it a file") };
+        files.push(FileChange::Special { path: IGNORE_FILE.to_owned(), reason });
+    }
     let reason = match change.now {
         Some(TreeEntry::File { id, .. }) if folders.is_for(&path).is_some() => {
             wanted.push((path, id));
@@ -258,11 +267,21 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
         && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// The kind of decision at a path: a YAML file directly in one of their folders.
-pub(in crate::daemon) fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
-    let yaml = std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml");
-    let below = path.parent().strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
-    DecisionKind::ALL.into_iter().find(|kind| yaml && kind.folder() == below)
+/// The kind of decision at a path: a YAML file in one of their folders or below, or such a folder itself, in place of which there
+/// may be a link. Whatever looks like somebody's decision must not be passed over because of how it is written.
+fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
+    decision_kind_of(path.as_str(), folder)
+}
+
+/// The same of a path as it is shown, which may be no path that can be used.
+pub(in crate::daemon) fn decision_kind_of(path: &str, folder: &str) -> Option<DecisionKind> {
+    let below = path.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
+    let (kind, file) = below.split_once('/').map_or((below, None), |(kind, file)| (kind, Some(file)));
+    let yaml = file.is_none_or(|file| {
+        let end = std::path::Path::new(file).extension().unwrap_or_default();
+        end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml")
+    });
+    DecisionKind::ALL.into_iter().find(|it| yaml && it.folder() == kind)
 }
 
 /// Files that were skipped where a policy would write: they may hide an update, so every plan reports them.

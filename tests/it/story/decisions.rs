@@ -139,7 +139,8 @@ fn an_unreadable_file_holds_what_its_name_says() {
         (".landfall/holds/web.yaml", true, true),
         (".landfall/holds/shop.yaml", true, true),
         (".landfall/holds/notes.md", false, false),
-        (".landfall/holds/deeper/web.yaml", false, false),
+        (".landfall/holds/deeper/web.yaml", true, true),
+        (".landfall/freezes/DEV.YAML", true, true),
     ] {
         let world = due();
         world.write(&[(file, "environment: prod\nraeson: typo\n")]);
@@ -157,6 +158,38 @@ fn an_unreadable_file_holds_what_its_name_says() {
             world.landfall(&["check"]).ends(1).says(file);
         }
     }
+}
+
+#[test]
+fn a_link_in_place_of_the_folder_of_freezes_holds_everything_and_a_folder_of_patterns_stops_all() {
+    let world = due();
+    world.work("main", |folder| {
+        let at = folder.join(".landfall");
+        std::fs::create_dir_all(at.join("elsewhere")).unwrap();
+        std::fs::write(
+            at.join("elsewhere/dev.yaml"),
+            "environment: dev\nauthor: Ada\nreason: r\nsince: 2026-01-01T00:00:00Z\n",
+        )
+        .unwrap();
+        std::os::unix::fs::symlink("elsewhere", at.join("freezes")).unwrap();
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "--quiet", "-m", "a link"]);
+    });
+    let report = world.landfall(&["plan", "-o", "json"]).report();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(contains(&report["problems"][0]["path"], ".landfall/freezes"), "{report:#}");
+
+    let world = due();
+    world.write(&[(".landfall/freezes/a\nb.yaml", "environment: dev\n")]);
+    let report = world.landfall(&["plan", "-o", "json"]).report();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(contains(&report["problems"][0]["message"], "its name cannot be used"), "{report:#}");
+
+    let world = due();
+    world.write(&[(".landfallignore/x", "apps/\n")]);
+    let report = world.landfall(&["plan", "-o", "json"]).report();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(contains(&report["problems"][0]["message"], ".landfallignore is a folder"), "{report:#}");
 }
 
 #[test]
