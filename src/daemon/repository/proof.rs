@@ -206,7 +206,7 @@ fn version(text: &str) -> Option<Version> {
 /// Whether two messages record the same for the ledger. Their other content (gates, evidence, sources) changes from
 /// cycle to cycle and decides nothing.
 pub(in crate::daemon) fn records_the_same(message: &str, expected: &str) -> bool {
-    const DECIDING: [&str; 8] = [
+    const DECIDING: [&str; 12] = [
         trailer::UPDATE,
         trailer::IMAGE,
         trailer::OVERLAY,
@@ -215,14 +215,17 @@ pub(in crate::daemon) fn records_the_same(message: &str, expected: &str) -> bool
         trailer::ROLLBACK,
         trailer::RELEASE,
         trailer::DECISION,
+        trailer::ENVIRONMENT,
+        trailer::OVERRIDE,
+        trailer::BY,
+        trailer::REASON,
     ];
+    // In their order, which says what belongs to which update.
     let lines = |message: &str| {
         let pairs = message.lines().filter_map(|line| line.split_once(':'));
         let pairs = pairs.map(|(key, value)| (key.trim().to_ascii_lowercase(), value.trim().to_owned()));
-        let mut lines: Vec<(String, String)> =
-            pairs.filter(|(key, _)| DECIDING.iter().any(|deciding| deciding.eq_ignore_ascii_case(key))).collect();
-        lines.sort();
-        lines
+        let deciding = pairs.filter(|(key, _)| DECIDING.iter().any(|deciding| deciding.eq_ignore_ascii_case(key)));
+        deciding.collect::<Vec<(String, String)>>()
     };
     lines(message) == lines(expected)
 }
@@ -255,6 +258,9 @@ mod tests {
             ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nLandfall-Release: 2\n", false),
             ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nlandfall-release: 2\n", false),
             ("y\n\nLandfall-Update: 1\nLandfall-Update: 1\nLandfall-To: 1.2.0\n", false),
+            ("y\n\nLandfall-To: 1.2.0\nLandfall-Update: 1\n", false),
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nLandfall-Environment: prod2\n", false),
+            ("y\n\nLandfall-Update: 1\nLandfall-To: 1.2.0\nLandfall-By: the CEO\n", false),
         ] {
             assert_eq!(records_the_same(message, expected), same, "{message:?}");
         }

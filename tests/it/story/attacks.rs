@@ -35,7 +35,7 @@ fn retell(folder: &Path, tip: &str, tree: &str, parents: &[&str]) {
 type Attack = (&'static str, fn(&Path, &str));
 
 /// Each is on the bot's branch, whose tip it is given; what it leaves checked out is pushed.
-const ATTACKS: [Attack; 11] = [
+const ATTACKS: [Attack; 12] = [
     ("a file of their own", |folder, _| {
         std::fs::write(folder.join("evil.yaml"), "evil: true\n").unwrap();
         git(folder, &["add", "-A"]);
@@ -78,6 +78,12 @@ const ATTACKS: [Attack; 11] = [
     ("a program", |folder, _| {
         git(folder, &["update-index", "--chmod=+x", "apps/web/overlays/prod/kustomization.yaml"]);
         as_bot(folder, &["commit", "--quiet", "--amend", "--no-edit"]);
+    }),
+    ("another environment in the record", |folder, tip| {
+        let message = git(folder, &["log", "-1", "--format=%B", tip]);
+        let other = message.replace("Landfall-Environment: prod", "Landfall-Environment: prod2");
+        assert_ne!(other, message);
+        as_bot(folder, &["commit", "--quiet", "--amend", "-m", &other]);
     }),
     ("a message that fills the memory", |folder, tip| {
         let message = git(folder, &["log", "-1", "--format=%B", tip]);
