@@ -79,7 +79,7 @@ pub enum RunError {
     #[error("took too long and was stopped")]
     Timeout,
     /// Killed because it printed without end.
-    #[error("printed without end and was stopped")]
+    #[error("produced too much output and was stopped")]
     TooMuch,
     /// Its pipes broke.
     #[error("its pipes broke: {0}")]

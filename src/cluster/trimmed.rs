@@ -146,7 +146,7 @@ mod tests {
         let many = format!("[{}0]", "0,".repeat(MAX_VALUES));
         for (text, expected) in [
             (r#"{"metadata":{"namespace":"web","name":"api"},"spec":{"replicas":"no"}}"#, "apps/v1 Deployment web/api"),
-            (r#"{"metadata":{"namespace":"web","name":null}}"#, "web/: its metadata.name is absent or no text"),
+            (r#"{"metadata":{"namespace":"web","name":null}}"#, "web/: its metadata.name is missing or not a string"),
             (r#""a text""#, "/: it is no object"),
             ("null", "/: it is no object"),
             (

@@ -170,6 +170,6 @@ mod tests {
         assert_eq!(sinks[1].mute.until(at("2026-01-05T12:00:00Z")), None);
         assert_eq!(sinks[1].filter.landings, Landings::Notified);
         let error = super::sinks(&settings(GITHUB), &Environment::from_fn(|_| None)).unwrap_err();
-        assert!(error.to_string().contains("GitHub token of repository a"), "{error}");
+        assert!(error.to_string().contains("the token of repository a for its forge"), "{error}");
     }
 }

@@ -272,15 +272,15 @@ impl fmt::Display for SkipReason {
             Self::Escaped => f.write_str("the tag is written with escape sequences"),
             Self::NotAnImage { reason } => f.write_str(reason),
             Self::DigestTwice => f.write_str("the digest is written twice: next to the tag and separately"),
-            Self::ShaBeside => f.write_str("a digest is written as `sha`, which would be left behind"),
+            Self::ShaBeside => f.write_str("a digest is written as `sha`, which would not be updated"),
             Self::ImagesAlias => f.write_str("the list of images is an alias: a change would also affect its anchor"),
             Self::NotAnEntry => f.write_str("not an entry with a name and a tag of its own"),
             Self::EntryWithoutName => f.write_str("the entry names no image: it has neither `name` nor `newName`"),
             Self::NoRepository => {
-                f.write_str("no repository next to the tag: the image is not named here")
+                f.write_str("no repository next to the tag: nothing here says which image it belongs to")
             }
             Self::NoRepositoryParameter => {
-                f.write_str("no `repository` parameter next to the tag: the image is not named here")
+                f.write_str("no `repository` parameter next to the tag: nothing here says which image it belongs to")
             }
             Self::ParameterTwice { name } => write!(f, "the parameter {name} occurs twice"),
             Self::TwoNames => {

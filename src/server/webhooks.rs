@@ -124,9 +124,9 @@ fn woken(waker: &Waker, hints: &[WebhookHint]) -> Outcome {
         }
     }
     match heard {
-        Heard::Known => Outcome("accepted", StatusCode::ACCEPTED, "it is looked at"),
+        Heard::Known => Outcome("accepted", StatusCode::ACCEPTED, "a check is scheduled"),
         Heard::Kept => {
-            Outcome("accepted", StatusCode::ACCEPTED, "it is looked at when all repositories have been read")
+            Outcome("accepted", StatusCode::ACCEPTED, "a check is scheduled for when all repositories have been read")
         }
         Heard::Unknown => Outcome(
             "unknown",

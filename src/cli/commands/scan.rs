@@ -85,7 +85,7 @@ impl PinView {
 /// The help of `--kind`.
 fn kinds() -> String {
     let kinds = PIN_KINDS.iter().map(|kind| format!("\n- {}: {}", kind.name, kind.summary));
-    format!("Only pins of this kind; may be given several times:{}", kinds.collect::<String>())
+    format!("Only pins of this kind; may be repeated:{}", kinds.collect::<String>())
 }
 
 fn parse_kind(text: &str) -> Result<PinKind, String> {

@@ -132,7 +132,7 @@ fn troubles(group: &[&CycleProblem], output: &Output) -> String {
         let names = some_of(images.into_iter().map(ImageName::repository).collect());
         let (host, example) = (image.registry(), &first.problem.message);
         let images = if count == 1 { "image" } else { "images" };
-        return format!("{mark} {host} has no answer for {count} {images} ({names}); for example: {example}");
+        return format!("{mark} {host} did not answer for {count} {images} ({names}); for example: {example}");
     }
     let paths = some_of(group.iter().filter_map(|it| it.problem.path.as_deref()).collect());
     let places = if paths.is_empty() { String::new() } else { format!(": {paths}") };
@@ -230,7 +230,7 @@ fn waits(gate: Gate) -> String {
     match gate {
         Gate::Hold => "held".to_owned(),
         Gate::MinimumReleaseAge => "waits for its minimum age".to_owned(),
-        Gate::Platforms => "waits for the image".to_owned(),
+        Gate::Platforms => "not usable".to_owned(),
         Gate::Rate => "waits for its turn".to_owned(),
         Gate::Approval | Gate::Window | Gate::Promotion => format!("waits for {}", gate.as_str()),
         Gate::Freeze => "waits (freeze)".to_owned(),
@@ -323,7 +323,7 @@ mod tests {
         };
         let (one, other) = (problem("refused"), problem("reset"));
         let text = troubles(&[&one, &other], &Output::new(Format::Table, ColorChoice::Never, true, true));
-        assert!(text.contains("has no answer for 1 image (acme/web)"), "{text}");
+        assert!(text.contains("did not answer for 1 image (acme/web)"), "{text}");
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub enum Unreadable {
     #[error("it is no object")]
     NoObject,
     /// One of `apiVersion`, `kind`, `metadata.name` is absent or not a text.
-    #[error("its {0} is absent or no text")]
+    #[error("its {0} is missing or not a string")]
     Missing(&'static str),
 }
 

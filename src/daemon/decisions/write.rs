@@ -106,7 +106,7 @@ pub enum DecideError {
     #[error("{0}")]
     Nothing(String),
     /// Others kept writing to the branch.
-    #[error("the commit to {branch} lost every race: {lost}; try again")]
+    #[error("the commit to {branch} could not be pushed, because others pushed first each time: {lost}; try again")]
     LostRace {
         /// The branch.
         branch: String,

@@ -227,7 +227,7 @@ mod tests {
                 (1, Some(0.125), Some((7_200, 1)), Some(1.0), Some((86_400, 1))),
             ),
             (
-                "rolled back within the hour that it took to land, which nobody saw",
+                "rolled back within the hour, before it was seen to land",
                 // In the same second: newest first, as in the history.
                 vec![change("web", -8, ("2", "0"), Rollback, false), bump(-8, ("1", "2"), true)],
                 (1, Some(0.125), Some((7_200, 1)), Some(1.0), Some((0, 1))),

@@ -108,7 +108,7 @@ const DIALECT: Dialect = Dialect {
 fn check_name(name: &str) -> Result<(), String> {
     match name.split_once('/') {
         Some((workspace, name)) if is_plain(workspace) && is_plain(name) => Ok(()),
-        _ => Err("the repository's name cannot be; next: write `repository: workspace/name`".to_owned()),
+        _ => Err("the repository's name is not valid; next: write `repository: workspace/name`".to_owned()),
     }
 }
 

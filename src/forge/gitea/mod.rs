@@ -161,7 +161,7 @@ const fn dialect(forge: &'static str) -> Dialect {
 fn check_name(name: &str) -> Result<(), String> {
     match name.split_once('/') {
         Some((owner, name)) if is_plain(owner) && is_plain(name) => Ok(()),
-        _ => Err("the repository's name cannot be; next: write `repository: owner/name`".to_owned()),
+        _ => Err("the repository's name is not valid; next: write `repository: owner/name`".to_owned()),
     }
 }
 

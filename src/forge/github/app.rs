@@ -121,7 +121,8 @@ impl App {
         opening: &LenderOpening<'_>,
     ) -> Result<Self, String> {
         let key = StatementKey::from_pem(key);
-        let key = key.ok_or("`privateKey` is no RSA key in PEM format; next: make one on the app's page on GitHub")?;
+        let key =
+            key.ok_or("`privateKey` is not an RSA key in PEM format; next: make one on the app's page on GitHub")?;
         let (origin, prefix) = split_address(api_url, &super::DIALECT)?;
         let client = http::client(ClientSettings {
             ca_pem: opening.ca_pem,

@@ -297,7 +297,12 @@ impl LocalForge {
                 }
             }
         });
-        raced.await?.map_err(|lost| lost_race(&format!("the merge into {} lost every race: {lost}", pull.base)))
+        raced.await?.map_err(|lost| {
+            lost_race(&format!(
+                "the merge into {} could not be pushed, because others pushed first each time: {lost}",
+                pull.base
+            ))
+        })
     }
 
     /// The commit that merges the pull request into the base's current tip, or what prevents the merge.
@@ -405,7 +410,9 @@ impl LocalForge {
                 None => Ok(Attempt::LostRace("the remote did not report on the ref".to_owned())),
             }
         });
-        raced.await?.map_err(|lost| lost_race(&format!("the push to {RECORDS} lost every race: {lost}")))
+        raced.await?.map_err(|lost| {
+            lost_race(&format!("{RECORDS} could not be pushed, because others pushed first each time: {lost}"))
+        })
     }
 }
 

@@ -17,7 +17,7 @@ use ssh::SshSigner;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
     /// It is not in OpenSSH's format.
-    #[error("it is no private key in OpenSSH's format (-----BEGIN OPENSSH PRIVATE KEY-----)")]
+    #[error("it is not a private key in OpenSSH's format (-----BEGIN OPENSSH PRIVATE KEY-----)")]
     Format,
     /// It needs a passphrase.
     #[error("it is protected by a passphrase; give the bot a key without one")]
@@ -30,7 +30,7 @@ pub enum KeyError {
     Public,
     /// It is not in OpenPGP's format.
     #[error(
-        "it is no private key in OpenPGP's format (-----BEGIN PGP PRIVATE KEY BLOCK-----, from `gpg --armor --export-secret-keys`)"
+        "it is not a private key in OpenPGP's format (-----BEGIN PGP PRIVATE KEY BLOCK-----, from `gpg --armor --export-secret-keys`)"
     )]
     PgpFormat,
     /// No key in it can sign.

@@ -165,7 +165,7 @@ fn find(
 
 fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> String {
     let most = selection.commonest.as_ref();
-    let most = most.map_or(String::new(), |(reason, count)| format!("; {count} of them: {reason}"));
+    let most = most.map_or(String::new(), |(reason, count)| format!("; for {count} of them: {reason}"));
     format!("none of the {} tags of {name} qualifies{most}", listing.tags.len())
 }
 

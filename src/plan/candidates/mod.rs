@@ -513,7 +513,7 @@ fn elsewhere(
         return None;
     }
     let reason = format!(
-        "{tag} is an image for {}, and {current}, which is written now, is also one for {}; if that does not matter, name the \
+        "{tag} is built only for {}; {current}, which is written now, also supports {}; if that does not matter, name the \
          platforms that do in `tags.platforms`",
         manifest.platforms.join(", "),
         missing.join(", ")
@@ -553,8 +553,7 @@ pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
 
 fn no_image(tag: Tag, kind: &str) -> Choice {
     let reason = format!(
-        "{tag} is no container image but `{kind}`, so it is never written; a `filter` or `ignore` of the policy can leave \
-         such tags out"
+        "{tag} is not a container image but `{kind}`, so it is never written; exclude such tags with `filter` or `ignore`"
     );
     let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
     Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }

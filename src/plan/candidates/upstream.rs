@@ -250,7 +250,7 @@ fn proof(
         (Require::Landed, SoakHealth::Healthy { since }) => *since,
         (Require::Landed, SoakHealth::Not { message, .. }) if place.cluster.is_none() => {
             return Err(NotProved::because(format!(
-                "nothing proves that {tag} runs in {at}: {message}; `require: committed` would not need that"
+                "nothing proves that {tag} runs in {at}: {message}; `require: committed` does not need this proof"
             )));
         }
         (Require::Landed, SoakHealth::Not { state, message, .. }) => {

@@ -766,7 +766,7 @@ fn an_image_that_cannot_run_where_the_present_one_does_is_never_written() {
     assert!(
         plan.actions.is_empty()
             && reason.starts_with(
-                "1.4.0 is an image for linux/arm64, and 1.2.3, which is written now, is also one for linux/amd64"
+                "1.4.0 is built only for linux/arm64; 1.2.3, which is written now, also supports linux/amd64"
             ),
         "{plan:#?}"
     );

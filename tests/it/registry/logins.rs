@@ -155,7 +155,7 @@ async fn a_helper_that_knows_nothing_fails_or_talks_nonsense_is_told_without_its
     for (script, said) in [
         ("echo hunter2; echo hunter2 >&2; exit 1", "docker-credential-test failed"),
         ("echo hunter2", "printed something else"),
-        ("while :; do echo hunter2hunter2hunter2; done", "printed without end"),
+        ("while :; do echo hunter2hunter2hunter2; done", "too much output"),
     ] {
         helper(&folder, script);
         tags(&server, &folder, "a", &[]).await.ends(4).says(said);
@@ -384,7 +384,7 @@ async fn googles_registries_are_logged_in_to_by_every_identity_that_google_gives
     for (text, said) in [
         ("hunter2", "not what they should be"),
         (r#"{"type":"gdch_service_account"}"#, "not supported"),
-        (r#"{"type":"service_account","client_email":"x","private_key":"hunter2"}"#, "no RSA key"),
+        (r#"{"type":"service_account","client_email":"x","private_key":"hunter2"}"#, "not an RSA key"),
     ] {
         fs::write(given.path().join("google.json"), text).unwrap();
         tags(&server, &given, "a", &[]).await.ends(2).says(said);

@@ -28,7 +28,7 @@ fn a_webhook_has_the_registry_asked_anew_and_brings_the_commit() {
     let web = json!({ "image": world.text("REG/acme/web:1.4.0") });
     for _ in 0..3 {
         let (status, text) = hint(&address, &web);
-        assert_eq!((status, text.contains("it is looked at")), (202, true), "{text}");
+        assert_eq!((status, text.contains("a check is scheduled")), (202, true), "{text}");
     }
     bot.until("the second commit", || world.tag("web", "dev") == "1.4.0");
     assert_eq!(listings(&world), 2, "three webhooks, one question");
@@ -107,7 +107,7 @@ fn a_push_to_the_repository_is_seen_at_once() {
         post(&address, "/webhooks/code", &(event + &signed("x-hub-signature-256", &body)), &body)
     };
     let began = Instant::now();
-    assert!(push("one").1.contains("it is looked at"));
+    assert!(push("one").1.contains("a check is scheduled"));
     assert!(push("one").1.contains("received before"));
     bot.until("the new overlay's commit", || world.tag("shop", "dev") == "1.3.0");
     // By itself it looks every fifteen seconds.

@@ -129,6 +129,6 @@ fn an_app_that_is_not_installed_or_has_another_key_is_told() {
     seen.lock().unwrap().missing = true;
     world.landfall(&["plan"]).ends(4).says("install the app on the repository");
     fs::write(world.path("app.pem"), "hunter2").unwrap();
-    let ran = world.landfall(&["plan"]).ends(2).says("`privateKey` is no RSA key");
+    let ran = world.landfall(&["plan"]).ends(2).says("`privateKey` is not an RSA key");
     assert!(!ran.text().contains("hunter2"), "{}", ran.text());
 }

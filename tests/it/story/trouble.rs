@@ -77,7 +77,7 @@ fn a_tag_whose_manifest_is_missing_is_waited_for() {
     let report = world.apply();
     assert_eq!((&report["actions"], &report["problems"]), (&json!([]), &json!([])), "{report:#}");
     assert_eq!(report["holds"][0]["gate"], "platforms", "{report:#}");
-    world.landfall(&["plan"]).ends(0).says("⏸ waits for the image dev: web 1.2.3 → 1.3.0: the tag is listed but");
+    world.landfall(&["plan"]).ends(0).says("⏸ not usable dev: web 1.2.3 → 1.3.0: the tag is listed but");
     world.wire.clear();
     world.apply();
     assert_eq!(world.tag("web", "dev"), "1.3.0");

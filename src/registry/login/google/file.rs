@@ -116,7 +116,7 @@ impl CredentialsFile {
         match raw {
             Raw::ServiceAccount { client_email, private_key, private_key_id, token_uri } => {
                 let key = StatementKey::from_pem(&private_key);
-                let key = key.ok_or("`private_key` of the Google credentials is no RSA key in PEM format")?;
+                let key = key.ok_or("`private_key` of the Google credentials is not an RSA key in PEM format")?;
                 let token_url = token_url(token_uri)?;
                 Ok(Self::ServiceAccount(ServiceAccount { email: client_email, key_id: private_key_id, key, token_url }))
             }
