@@ -124,7 +124,7 @@ impl Reader<'_> {
                     out.translated(at, name, "messages: conventional");
                 }
                 "docker:disable" => {
-                    out.left(at, name, "policies are proposed nevertheless: remove what you do not want")
+                    out.left(at, name, "policies are proposed nevertheless: remove what you do not want");
                 }
                 "docker:pinDigests" | "helpers:pinGitHubActionDigests" => {
                     out.left(at, name, "write `pin: digest` in the policies that shall pin");
