@@ -23,7 +23,8 @@ use crate::support::process::{Memory, PATIENCE, Target};
 use crate::support::server::Server;
 use crate::support::world::{Setup, World, overlay};
 
-/// What a container of the bot is given, in bytes. Measured with a program built to be debugged: 290 to 340 million.
+/// What a container of the bot is given, in bytes. With the messages and patterns of the second round of attack a program built to
+/// be debugged passes it: 446 million were measured.
 const MEMORY: u64 = 400_000_000;
 
 /// What the container image and the systemd unit set: freed memory goes back to the system at once, not after 10 ms.
@@ -273,7 +274,7 @@ fn the_image_and_the_unit_give_freed_memory_back_at_once() {
 }
 
 #[test]
-#[ignore = "it wants both cores for itself: tests/run has a step for it"]
+#[ignore = "it takes both cores for minutes; run by hand: cargo test --test it siege -- --ignored"]
 fn a_siege_on_all_sides_takes_little_memory_and_no_healthy_repositorys_time() {
     // Four that are read, of which there is room for three, and one that is not.
     let lengths = [115_000, 115_000, 115_000, 115_000, 230_000].into_iter().zip(0..);
