@@ -148,9 +148,24 @@ fn header(text: &str) -> Result<String, String> {
     if name.is_empty() || name.len() > 100 || !name.bytes().all(is_token) {
         return Err("`header` must be the name of a header, such as X-Forwarded-User".to_owned());
     }
-    let usual =
-        ["host", "user-agent", "accept", "cookie", "connection", "x-forwarded-for", "forwarded", "authorization"];
-    match usual.contains(&name.as_str()) {
+    let usual = [
+        "host",
+        "user-agent",
+        "accept",
+        "cookie",
+        "connection",
+        "forwarded",
+        "authorization",
+        "via",
+        "x-real-ip",
+        "referer",
+        "origin",
+    ];
+    // With one of these, everybody would be somebody who is logged in.
+    let families = ["accept-", "sec-", "if-", "content-"];
+    let usual = usual.contains(&name.as_str()) || families.iter().any(|family| name.starts_with(family));
+    let addresses = ["for", "host", "proto", "port", "server"].iter().any(|end| name == format!("x-forwarded-{end}"));
+    match usual || addresses {
         true => Err(format!(
             "`{name}` says nothing of who was logged in; name the header that the proxy sets, such as X-Forwarded-User"
         )),
@@ -190,4 +205,21 @@ fn listen(text: &str) -> Result<SocketAddr, String> {
             text.chars().take(60).collect::<String>()
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::header;
+
+    #[test]
+    fn a_header_that_anybody_sends_vouches_for_nobody() {
+        for name in
+            ["Via", "X-Real-IP", "Accept-Language", "Sec-Fetch-Site", "If-None-Match", "X-Forwarded-Host", "Cookie"]
+        {
+            assert!(header(name).is_err(), "{name}");
+        }
+        for name in ["X-Forwarded-User", "X-Forwarded-Email", "Remote-User", "X-Auth-Request-User"] {
+            assert_eq!(header(name), Ok(name.to_ascii_lowercase()));
+        }
+    }
 }

@@ -10,7 +10,7 @@ use aws_lc_rs::constant_time::verify_slices_are_equal;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use http::header::{AUTHORIZATION, FORWARDED, HOST};
+use http::header::{AUTHORIZATION, FORWARDED, HOST, HeaderName, VIA};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::config::TrustedProxySettings;
@@ -28,12 +28,14 @@ pub(super) struct Access {
 
 /// Whether a request may read it.
 pub(super) fn may_read(access: &Access, peer: Peer, headers: &HeaderMap) -> bool {
-    if access.proxy.as_ref().is_some_and(|proxy| vouches(proxy, peer, headers)) {
+    // What comes from where the proxy is was sent by anybody, also where the proxy is on this machine.
+    let proxied = access.proxy.as_ref().filter(|proxy| proxy.networks.iter().any(|it| it.contains(peer.0.ip())));
+    if proxied.is_some_and(|proxy| vouches(proxy, headers)) {
         return true;
     }
     match &access.token {
         Some(token) => has_token(token, headers),
-        None => is_here(peer, headers),
+        None => proxied.is_none() && is_here(peer, headers),
     }
 }
 
@@ -53,17 +55,26 @@ fn has_token(token: &SecretString, headers: &HeaderMap) -> bool {
     verify_slices_are_equal(&given, token.expose_secret().as_bytes()).is_ok()
 }
 
-/// Whether it comes from a trusted proxy that names whom it has logged in. Two names are none: somebody has added one.
-fn vouches(proxy: &TrustedProxySettings, peer: Peer, headers: &HeaderMap) -> bool {
+/// Whether a trusted proxy names whom it has logged in. Two names are none: somebody has added one.
+fn vouches(proxy: &TrustedProxySettings, headers: &HeaderMap) -> bool {
     let mut names = headers.get_all(proxy.header.as_str()).iter();
-    let named = names.next().is_some_and(|name| !name.as_bytes().trim_ascii().is_empty()) && names.next().is_none();
-    named && proxy.networks.iter().any(|network| network.contains(peer.0.ip()))
+    names.next().is_some_and(|name| !name.as_bytes().trim_ascii().is_empty()) && names.next().is_none()
 }
+
+/// What proxies add to the requests of others.
+const FORWARDING: [HeaderName; 6] = [
+    FORWARDED,
+    VIA,
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-forwarded-host"),
+    HeaderName::from_static("x-forwarded-proto"),
+    HeaderName::from_static("x-real-ip"),
+];
 
 /// Whether it comes from this machine itself: neither through a proxy on it, nor from a page in a browser on it that had
 /// its own name lead here.
 fn is_here(peer: Peer, headers: &HeaderMap) -> bool {
-    let forwarded = headers.contains_key(FORWARDED) || headers.contains_key("x-forwarded-for");
+    let forwarded = FORWARDING.iter().any(|header| headers.contains_key(header));
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // The colons of an address in brackets are none before a port.
     let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -97,6 +108,8 @@ mod tests {
             ("127.0.0.1:1", &[], false),
             ("127.0.0.1:1", &[("host", "localhost"), ("x-forwarded-for", "10.0.0.7")], false),
             ("127.0.0.1:1", &[("host", "localhost"), ("forwarded", "for=10.0.0.7")], false),
+            ("127.0.0.1:1", &[("host", "localhost"), ("x-real-ip", "10.0.0.7")], false),
+            ("127.0.0.1:1", &[("host", "localhost"), ("via", "1.1 proxy")], false),
         ] {
             assert_eq!(
                 may_read(&Access::default(), Peer(peer.parse().unwrap()), &headers(pairs)),
@@ -149,5 +162,20 @@ mod tests {
         let mut two = headers(&[("x-forwarded-user", "ada")]);
         two.append("x-forwarded-user", "eve".parse().unwrap());
         assert!(!may_read(&access, Peer("10.1.2.3:1".parse().unwrap()), &two));
+    }
+
+    /// Where the proxy is on this machine, whoever it did not log in is not somebody on this machine.
+    #[test]
+    fn a_proxy_on_this_machine_vouches_or_nobody_does() {
+        let networks = vec![Network { address: "127.0.0.1".parse().unwrap(), bits: 32 }];
+        let proxy = Some(TrustedProxySettings { header: "x-forwarded-user".to_owned(), networks });
+        let access = Access { token: None, proxy };
+        for (peer, pairs, may) in [
+            ("127.0.0.1:1", &[("host", "127.0.0.1:8080"), ("x-forwarded-user", "ada")][..], true),
+            ("127.0.0.1:1", &[("host", "127.0.0.1:8080")], false),
+            ("[::1]:1", &[("host", "localhost:8080")], true),
+        ] {
+            assert_eq!(may_read(&access, Peer(peer.parse().unwrap()), &headers(pairs)), may, "{peer} {pairs:?}");
+        }
     }
 }
