@@ -59,9 +59,9 @@ impl LiveCells {
                 match self.known.remove(&id) {
                     Some(before) if before == hash => {}
                     Some(_) => changes.cells.push(CellPatch {
-                        html: html::cell_content(facts, app, cell).into_string(),
+                        html: html::finish(html::cell_content(facts, app, cell).into_string()),
                         tone: cell.tone.as_str(),
-                        said: html::said(app, cell),
+                        said: html::finish(html::said(app, cell)),
                         id: id.clone(),
                     }),
                     None => changes.around = true,

@@ -192,8 +192,21 @@ pub fn matrix(facts: &Facts<'_>, filter: &RowFilter) -> Matrix {
         apps,
         all_apps,
         banners: banners(facts),
-        problems: facts.problems.to_vec(),
+        problems: problems(facts),
     }
+}
+
+/// What is out of reach as a whole: then its cells are as they were last known, however green.
+fn problems(facts: &Facts<'_>) -> Vec<String> {
+    let whole = facts.rows.iter().filter(|row| row.thing != TrackedThing::Image && row.landing.state != State::Landed);
+    let mut problems = facts.problems.to_vec();
+    for row in whole {
+        let Some(cause) = &row.landing.cause else { continue };
+        if !problems.iter().any(|told| told.contains(&cause.message)) {
+            problems.push(format!("{}: {}", row.app, cause.message));
+        }
+    }
+    problems
 }
 
 /// Whether a row is about an update that is not in Git yet.
@@ -222,8 +235,11 @@ fn cell<'r>(facts: &Facts<'_>, holds: &Holds<'_>, rows: &[&'r Tracked]) -> Optio
     };
     let next = worst(&mut rows.iter().filter(|row| is_ahead(row)));
     // What is only unknown because a registry did not answer must not hide how the image runs.
-    let settled =
-        |row: &&&Tracked| !is_ahead(row) && row.landing.rung.is_some() | (row.landing.state != State::Unknown);
+    // Of a cluster that cannot be judged it is known that nothing is known.
+    let settled = |row: &&&Tracked| {
+        let known = row.landing.rung.is_some() || row.landing.state != State::Unknown;
+        !is_ahead(row) && (known || row.cluster.is_some())
+    };
     let row = worst(&mut rows.iter().filter(settled))
         .or_else(|| worst(&mut rows.iter().filter(|row| !is_ahead(row))))
         .or(next)?;
@@ -389,6 +405,9 @@ const USUAL: [&[&str]; 6] = [
     &["prod", "production", "live"],
 ];
 
+/// The longest chain of promotions whose order is followed.
+const MAX_STEPS: usize = 32;
+
 /// The environments, upstream first: in the order of the policies, but what promotes from another comes after it; then by their
 /// usual names.
 pub(super) fn environments<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
@@ -412,13 +431,22 @@ pub(super) fn environments<'a>(facts: &Facts<'a>) -> Vec<&'a str> {
             rank.entry(environment).and_modify(|rank| *rank = (*rank).min(nth)).or_insert(nth);
         }
     }
-    // As many rounds as there are environments settle every chain; a circle ends with them.
-    for _ in 0..names.len() {
+    promotes.sort_unstable();
+    promotes.dedup();
+    // A round more settles a step more of every chain; a circle, or a chain that is longer than any, ends with the rounds.
+    for _ in 0..MAX_STEPS {
+        let mut settled = true;
         for (key, from) in &promotes {
             let Some(upstream) = rank.get(from).copied() else { continue };
             for environment in of_policy.get(key).into_iter().flatten().filter(|name| *name != from) {
-                rank.entry(environment).and_modify(|rank| *rank = (*rank).max(upstream.saturating_add(1)));
+                if let Some(rank) = rank.get_mut(environment).filter(|rank| **rank <= upstream) {
+                    *rank = upstream.saturating_add(1);
+                    settled = false;
+                }
             }
+        }
+        if settled {
+            break;
         }
     }
     let usual = |name: &str| {

@@ -9,7 +9,7 @@ use super::*;
 use crate::landing::incidents::{Incidents, Rules, step};
 use crate::model::{
     About, BranchName, Cause, CauseCode, CommitId, Decision, Held, ImageName, Landing, MissingKeys, Notice, Pin,
-    PinKind, PinLocation, PinRole, RepoPath, Rung, Span, State, Tag, Tracked, UpdateId, Version,
+    PinKind, PinLocation, PinRole, RepoPath, Rung, Span, State, Tag, Tracked, TrackedThing, UpdateId, Version,
 };
 use crate::plan::{Attention, Decisions, Gate, HeldBy, Hold, Update};
 use crate::policy::PolicySet;
@@ -433,6 +433,7 @@ fn values<'p>(page: &'p str, attribute: &str) -> Vec<&'p str> {
 
 #[test]
 fn whatever_comes_from_outside_is_text() {
+    let hidden = |c: char| (c.is_control() && c != '\n') || crate::model::is_invisible(c);
     let small = hostile();
     let facts = small.facts();
     let mut sources = some_sources();
@@ -449,6 +450,17 @@ fn whatever_comes_from_outside_is_text() {
     let app = &cell.apps[0];
     pages.push(("cell", html::cell_content(&facts, app, &app.cells[0]).into_string()));
     pages.push(("badge", badge(&Badge::of(EVIL, &app.cells[0]))));
+    // Once every cell is new, each is sent to open pages.
+    let mut live = LiveCells::default();
+    drop(live.take(&facts, &cell));
+    let mut later = matrix(&facts, &RowFilter::default());
+    later.apps.iter_mut().flat_map(|app| &mut app.cells).for_each(|cell| cell.images += 1);
+    let patches = live.take(&facts, &later).cells;
+    assert!(!patches.is_empty());
+    for patch in patches {
+        assert!(!format!("{}{}", patch.html, patch.said).contains(hidden), "{} hides something", patch.id);
+        assert!(!patch.html.contains("<img") && !patch.html.contains("<script>"), "{}", patch.html);
+    }
     for (name, page) in &pages {
         assert!(!page.contains("<img") && !page.contains("<script>"), "{name}: {page}");
         for (attribute, value) in ["href", "src", "action"]
@@ -463,7 +475,6 @@ fn whatever_comes_from_outside_is_text() {
         // Neither handlers nor styles of single elements: the policy for contents would stop both.
         assert!(!page.contains(" style=\"") && !page.contains(" onclick="), "{name}");
         if !["cell", "badge"].contains(name) {
-            let hidden = |c: char| (c.is_control() && c != '\n') || crate::model::is_invisible(c);
             assert!(!page.contains(hidden), "{name} hides something");
             assert!(page.contains("Content-Security") || page.starts_with("<!DOCTYPE html>"), "{name}");
         }
@@ -592,6 +603,31 @@ fn without_clusters_every_declared_image_has_a_row() {
     let matrix = matrix(&small.facts(), &RowFilter::default());
     assert!(matrix.apps.iter().flat_map(|app| &app.cells).all(|cell| cell.word == "in Git, no cluster"));
     assert!(matrix.counts.iter().all(|count| count.state != "attention"), "{:?}", matrix.counts);
+}
+
+/// Cells stay as they were last known: what is out of reach as a whole is said above them, once.
+#[test]
+fn a_repository_or_cluster_out_of_reach_is_said_above_the_cells() {
+    let silent = "GitHub has not answered since 11:20: connection refused";
+    let mut whole = because(
+        row("deploys", "dev", "1.0.0", State::Stuck, None),
+        CauseCode::FetchFailed,
+        silent,
+        &[],
+        "check that it answers",
+    );
+    whole.thing = TrackedThing::Repository;
+    let mut unjudged = row("web", "dev", "1.0.0", State::Unknown, None);
+    unjudged.cluster = Some("us-1".to_owned());
+    let landed = row("web", "dev", "1.0.0", State::Landed, None);
+    let mut small = Small::of(vec![whole, landed, unjudged]);
+    let filter = RowFilter::default();
+    let shown = matrix(&small.facts(), &filter);
+    assert_eq!(shown.problems, [format!("deploys: {silent}")]);
+    assert_eq!(shown.apps.len(), 1, "it is no app");
+    assert_eq!(shown.apps[0].cells[0].state, State::Unknown, "one of two clusters cannot be judged");
+    small.problems = vec![format!("deploys: {silent}")];
+    assert_eq!(matrix(&small.facts(), &filter).problems.len(), 1);
 }
 
 #[test]

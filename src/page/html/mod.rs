@@ -140,7 +140,7 @@ fn document(facts: &Facts<'_>, title: &str, section: Option<Section>, main: &Mar
             }
         }
     };
-    finish(&page.into_string())
+    finish(page.into_string())
 }
 
 /// A page that says why there is no other one.
@@ -156,10 +156,10 @@ pub fn error_page(facts: &Facts<'_>, title: &str, message: &str) -> String {
 
 /// Writes out every character that hides or reorders text, or controls something, wherever in the document it stands: our own
 /// text has none.
-fn finish(page: &str) -> String {
+pub(super) fn finish(page: String) -> String {
     let hidden = |c: char| (c.is_control() && c != '\n') || is_invisible(c);
     if !page.contains(hidden) {
-        return page.to_owned();
+        return page;
     }
     let mut shown = String::with_capacity(page.len() + 256);
     for c in page.chars() {
