@@ -84,7 +84,7 @@ impl Check<'_, '_> {
         for receiver in &settings.notify {
             let message = match receiver.kind.needs() {
                 StatusNeed::Statuses if apis.is_empty() => {
-                    "`kind: forge` needs a repository with a forge and a `token`"
+                    "`kind: forge` needs a repository with a forge that takes statuses of commits"
                 }
                 StatusNeed::Deployments if !apis.iter().any(|api| api.deployments) => {
                     "`kind: github` needs a repository with `forge: { kind: github }`"
@@ -146,11 +146,15 @@ impl Check<'_, '_> {
         let client_certificate = optional(raw.client_certificate.as_ref(), |at| self.client_certificate(&at.value));
         let timeout = raw.timeout.as_ref().and_then(|at| self.text(at, value::duration));
         let author = self.author(raw.author.as_ref());
+        let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
+        let by_forge = forge.as_ref().and_then(ForgeSettings::commits_as);
+        if by_forge.is_some() {
+            self.made_by_forge(raw);
+        }
         let committer = match &raw.committer {
             Some(at) => self.author(Some(at)),
-            None => author.clone(),
+            None => by_forge.or_else(|| author.clone()),
         };
-        let forge = raw.forge.as_ref().map_or(Some(ForgeSettings::default()), |at| at.value.kind.check(at.mark, self));
         let messages = raw.messages.as_ref().map(|at| self.messages(&at.value)).unwrap_or_default();
         let signing = optional(raw.signing.as_ref(), |at| self.signing(at));
         let policies = self.policies(raw.policies.as_ref());
@@ -174,6 +178,24 @@ impl Check<'_, '_> {
             policies: policies?,
             caps,
         })
+    }
+
+    /// What goes with commits that the forge makes: whose they are is known by the author's address, and the forge signs.
+    fn made_by_forge(&mut self, raw: &raw::Repository) {
+        if raw.author.is_none()
+            && let Some(forge) = &raw.forge
+        {
+            self.sink.absent(
+                forge.mark,
+                "`commits: api` needs the repository's `author`: the name and address that the forge gives to the bot's commits, as { name: \"landfall-acme[bot]\", email: \"ID+landfall-acme[bot]@users.noreply.github.com\" }",
+            );
+        }
+        if let Some(signing) = &raw.signing {
+            self.sink.error(
+                signing.mark,
+                "`signing` and `commits: api` are both set: commits have one signature; leave out one of them",
+            );
+        }
     }
 
     /// Credentials that the remote's transport cannot use are a mistake that would look like a refused login.

@@ -70,7 +70,7 @@ server: { listen: 127.0.0.1:8080 }
     );
     let api = repository.forge.statuses().unwrap();
     assert_eq!(api.base, "https://github.example.com/api/v3/repos/acme/a");
-    assert_eq!(api.token, &SecretSource::Env("T".to_owned()));
+    assert_eq!(api.token, Some(&SecretSource::Env("T".to_owned())));
     assert_eq!(repository.policies, PolicySource::File("/etc/landfall/policies/".into()));
     let cap = &repository.caps[0];
     assert_eq!((cap.write.as_slice(), cap.origin.line), ([Write::PullRequest, Write::Never].as_slice(), 11));

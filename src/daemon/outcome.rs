@@ -150,6 +150,8 @@ impl From<&GitError> for ActionFailure {
             GitError::Disk { .. } => ActionFailureCode::Disk,
             GitError::Program { .. } => ActionFailureCode::ConfigError,
             GitError::Refused { .. } => ActionFailureCode::NotAsPlanned,
+            GitError::NotMade { code: FailureCode::Protocol, .. } => ActionFailureCode::Refused,
+            GitError::NotMade { code, .. } => (*code).into(),
         };
         Self::new(code, error.to_string())
     }

@@ -14,7 +14,8 @@ use crate::config::{
 use crate::document::secret::ReadSecrets;
 use crate::forge::{Forge, LenderOpening, Opening, PullError};
 use crate::git::{
-    ClientCertificate, CommitSigner, GitCredentials, GitError, KeyError, KeyFile, Mirror, RemoteSettings, RemoteUrl,
+    ClientCertificate, CommitSigner, GitCredentials, GitError, KeyError, KeyFile, LendsToken, Mirror, RemoteSettings,
+    RemoteUrl,
 };
 use crate::model::NameError;
 use crate::notify::SinkSettings;
@@ -244,7 +245,9 @@ pub async fn repository(
         .await
         .map_err(|source| SetupError::Mirror { repository: name.clone(), source: Box::new(source) })?
         .signing(signer(settings, environment)?);
-    equipped(settings, mirror, environment)
+    let repository = equipped(settings, mirror, environment)?;
+    repository.mirror().made_by(repository.pulls().forge().maker());
+    Ok(repository)
 }
 
 /// Without credentials of its own, Git has the tokens that an app of the forge lends, if the forge serves this very address.

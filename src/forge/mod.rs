@@ -23,7 +23,7 @@ use jiff::Timestamp;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{ReadSecrets, SecretSource};
-use crate::git::{LendsToken, Mirror};
+use crate::git::{LendsToken, MakesCommits, Mirror};
 use crate::http::status::StatusSpeech;
 use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
@@ -116,11 +116,19 @@ macro_rules! forges {
                 }
             }
 
-            /// Where and how it takes statuses of commits, if the bot has a token that stays.
+            /// Where and how it takes statuses of commits.
             #[must_use]
             pub fn statuses(&self) -> Option<StatusApi<'_>> {
                 match self {
                     $( Self::$Kind(settings) => <$Forge as PullForge>::statuses(settings), )*
+                }
+            }
+
+            /// Who the committer is of the commits that the forge makes for the bot, if it makes them.
+            #[must_use]
+            pub fn commits_as(&self) -> Option<Identity> {
+                match self {
+                    $( Self::$Kind(settings) => <$Forge as PullForge>::commits_as(settings), )*
                 }
             }
 
@@ -158,6 +166,14 @@ macro_rules! forges {
             pub fn has_pulls(&self) -> bool {
                 match self {
                     $( Self::$Kind(_) => <$Forge as PullForge>::HAS_PULLS, )*
+                }
+            }
+
+            /// Who makes the bot's commits, if the forge does.
+            #[must_use]
+            pub fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::maker(forge), )*
                 }
             }
 
@@ -543,7 +559,17 @@ trait PullForge: Sized {
         Ok(None)
     }
 
+    /// Who the committer is of the commits that it makes for the bot.
+    fn commits_as(_: &Self::Settings) -> Option<Identity> {
+        None
+    }
+
     fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, PullError>;
+
+    /// Who makes the bot's commits.
+    fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
+        None
+    }
 
     async fn doctor(&self, _: &str) -> Result<Option<String>, PullError> {
         Ok(None)

@@ -100,6 +100,14 @@ pub enum GitError {
         /// Why it was refused.
         reason: String,
     },
+    /// Whoever makes commits for the bot has made none; no ref has moved.
+    #[error("{message}")]
+    NotMade {
+        /// What they said, and what to do.
+        message: String,
+        /// The kind of failure.
+        code: FailureCode,
+    },
     /// The `git` program is missing, too old, or cannot be started.
     #[error("cannot use the git program: {message}; install Git {}.{} or newer", super::MINIMUM_GIT.0, super::MINIMUM_GIT.1)]
     Program {
@@ -119,6 +127,7 @@ impl GitError {
             Self::Server { .. } => Some(FailureCode::Server),
             Self::Protocol { .. } => Some(FailureCode::Protocol),
             Self::Disk { .. } => Some(FailureCode::Disk),
+            Self::NotMade { code, .. } => Some(*code),
             Self::UnknownCommit { .. } | Self::Damaged { .. } | Self::Refused { .. } | Self::Program { .. } => None,
         }
     }
@@ -126,6 +135,7 @@ impl GitError {
     /// Whether the same call can succeed later without anybody's intervention.
     #[must_use]
     pub fn is_transient(&self) -> bool {
+        use FailureCode::{Network, RateLimited, Server};
         matches!(
             self,
             Self::Unreachable { .. }
@@ -133,6 +143,7 @@ impl GitError {
                 | Self::RateLimited { .. }
                 | Self::Server { .. }
                 | Self::Damaged { .. }
+                | Self::NotMade { code: Network | RateLimited | Server, .. }
         )
     }
 

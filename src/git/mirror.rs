@@ -15,6 +15,7 @@ use crate::process::RunError;
 use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program};
 use super::error::GitError;
 use super::folder::{self, MirrorFolder};
+use super::made::MakesCommits;
 use super::output::{self, FailureKind};
 use super::settings::{GitCredentials, NoToken, RemoteSettings};
 use super::signature::CommitSigner;
@@ -63,6 +64,8 @@ struct Inner {
     damaged: AtomicBool,
     /// What its commits are signed with.
     signer: OnceLock<CommitSigner>,
+    /// Who makes its commits, if not the bot itself.
+    maker: OnceLock<Arc<dyn MakesCommits>>,
     /// Recreating the mirror did not help, and nothing was fetched since: the fault is on the remote's side.
     remake_useless: AtomicBool,
 }
@@ -103,6 +106,7 @@ impl Mirror {
             default_branch: Mutex::default(),
             damaged: AtomicBool::new(false),
             signer: OnceLock::new(),
+            maker: OnceLock::new(),
             remake_useless: AtomicBool::new(false),
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -119,6 +123,17 @@ impl Mirror {
 
     pub(super) fn signer(&self) -> Option<&CommitSigner> {
         self.inner.signer.get()
+    }
+
+    /// Lets somebody make what [`Mirror::made`] gives from now on; a second call changes nothing.
+    pub fn made_by(&self, maker: Option<Arc<dyn MakesCommits>>) {
+        if let Some(maker) = maker {
+            self.inner.maker.get_or_init(|| maker);
+        }
+    }
+
+    pub(super) fn maker(&self) -> Option<&Arc<dyn MakesCommits>> {
+        self.inner.maker.get()
     }
 
     /// The remote and its credentials.

@@ -14,7 +14,7 @@
 //!   a size limit.
 //!
 //! Design: [`Mirror`] holds the folder and the remote. `mirror` lists and fetches, `push` pushes, `read`, `log`,
-//! `write` and `merge` work on objects, `history` answers questions about one branch's past, `kept` stores results for
+//! `write` and `merge` work on objects, `made` has commits made by a forge, `history` answers questions about one branch's past, `kept` stores results for
 //! the next process, `folder` manages the files; `command` runs the program, `output` parses its output (pure), `url`
 //! and `settings` are a remote's settings.
 
@@ -25,6 +25,7 @@ mod folder;
 mod history;
 mod kept;
 mod log;
+mod made;
 mod merge;
 mod mirror;
 mod output;
@@ -46,6 +47,7 @@ pub use history::{
 };
 pub use kept::KeptKey;
 pub use log::{LogEntry, MarkedLog};
+pub use made::{CommitOrder, MadeCommit, MakesCommits, NotMade, OrderedChange, OrderedFile};
 pub use merge::MergeOutcome;
 pub use mirror::Mirror;
 pub use push::{Force, RefResult, RefUpdate, RefusalKind};

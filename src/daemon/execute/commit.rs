@@ -11,7 +11,7 @@ use crate::model::{BranchName, CommitId, RepoPath};
 use crate::overlay::{PinEdit, edit, scan_file};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
-use super::{Executor, Remote};
+use super::{Executor, Making, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
 
 /// The result of pushing one branch's commits.
@@ -30,7 +30,7 @@ impl<R: Remote, P> Executor<R, P> {
         if actions.is_empty() {
             return Pushed { outcomes: Vec::new(), lost: None };
         }
-        let (stack, mut outcomes) = self.stack(plan, &actions, now);
+        let (stack, mut outcomes) = self.stack(plan, &actions, now).await;
         let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed { outcomes, lost: None } };
         let mut lost = None;
         let all = |failure: &ActionFailure| {
@@ -56,7 +56,7 @@ impl<R: Remote, P> Executor<R, P> {
     }
 
     /// Commits each action on top of the previous one; an action that cannot be applied is reported and left out.
-    fn stack<'a>(
+    async fn stack<'a>(
         &self,
         plan: &Plan,
         actions: &[&'a Action],
@@ -65,8 +65,9 @@ impl<R: Remote, P> Executor<R, P> {
         let mut parent = plan.revision.clone();
         let mut stack = Vec::new();
         let mut outcomes = Vec::new();
+        let mut making = Making::default();
         for action in actions {
-            match self.commit(action, &parent, now) {
+            match self.made(action, &parent, now, &mut making).await {
                 Ok(commit) => {
                     parent = commit.clone();
                     stack.push((*action, commit));
@@ -80,8 +81,9 @@ impl<R: Remote, P> Executor<R, P> {
     async fn one_by_one(&self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionOutcome> {
         let mut outcomes = Vec::new();
         let mut plan = plan.clone();
+        let mut making = Making::default();
         for action in actions {
-            let outcome = match self.commit(action, &plan.revision, now) {
+            let outcome = match self.made(action, &plan.revision, now, &mut making).await {
                 Err(error) => ActionOutcome::failed(&plan.branch, action, error),
                 Ok(commit) => match self.push_commit(&plan.branch, &plan.revision, &commit).await {
                     Ok(RefResult::Updated | RefResult::UpToDate) => {
@@ -141,7 +143,7 @@ impl<R: Remote, P> Executor<R, P> {
         }
     }
 
-    /// The commit of one action on `parent`; nothing on the remote changes.
+    /// The commit of one action on `parent`, as planned; nothing on the remote changes.
     pub(in crate::daemon) fn commit(
         &self,
         action: &Action,

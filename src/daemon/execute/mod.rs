@@ -26,9 +26,9 @@ use crate::config::RepositorySettings;
 use crate::git::{Force, GitError, Mirror, NewFiles, NewTree, RefResult, RefUpdate, Stamp};
 use crate::message::Wording;
 use crate::model::{BranchName, CommitId, Identity, RepoPath, UpdateId};
-use crate::plan::{Hold, Plan, Update};
+use crate::plan::{Action, Hold, Plan, Update};
 
-use super::outcome::ActionOutcome;
+use super::outcome::{ActionFailure, ActionOutcome};
 use super::pulls::Pulls;
 
 pub use crate::git::ATTEMPTS;
@@ -80,6 +80,12 @@ impl PushedHead {
     }
 }
 
+/// What became of making commits so far: a forge that does not answer is asked for no further one.
+#[derive(Debug, Default)]
+struct Making {
+    silent: Option<ActionFailure>,
+}
+
 impl<R, P> Executor<R, P> {
     /// An executor for this remote.
     pub(in crate::daemon) fn new(settings: Arc<RepositorySettings>, remote: R, pulls: P) -> Self {
@@ -124,6 +130,7 @@ impl<R: Remote, P> Executor<R, P> {
             message: change.message.to_owned(),
             stamp: self.stamp(Some(by), before.map_or(now, |before| before.max(now))),
         })?;
+        let commit = self.remote.made(&commit).await?;
         let pushed = self.push_commit(branch, tip, &commit).await?;
         Ok((commit, pushed))
     }
@@ -146,6 +153,25 @@ impl<R: Remote, P> Executor<R, P> {
         let (name, expected) = (name.to_owned(), tip.cloned());
         let update = RefUpdate { name, expected, new: Some(commit), force: Force::No };
         Ok(self.remote.push(&[update]).await?.into_iter().next())
+    }
+
+    /// The commit of one action on `parent`, made by whoever makes this repository's commits. No branch has it yet.
+    async fn made(
+        &self,
+        action: &Action,
+        parent: &CommitId,
+        now: Timestamp,
+        making: &mut Making,
+    ) -> Result<CommitId, ActionFailure> {
+        let planned = self.commit(action, parent, now)?;
+        if let Some(failure) = &making.silent {
+            return Err(failure.clone());
+        }
+        self.remote.made(&planned).await.map_err(|error| {
+            let failure = ActionFailure::from(&error);
+            making.silent = error.is_transient().then(|| failure.clone());
+            failure
+        })
     }
 
     /// What commits and pull requests say.

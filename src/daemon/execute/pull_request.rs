@@ -13,7 +13,7 @@ use crate::policy::{CODE_OWNERS, code_owners};
 use super::merge::waiting;
 use super::stale_base::Ready;
 use super::update::QUEUED;
-use super::{Carried, Executor, PullRequests, PushedHead, Refs, Remote};
+use super::{Carried, Executor, Making, PullRequests, PushedHead, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
 /// Maximum number of pull request branches in one push; servers limit it.
@@ -78,6 +78,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         carried: &mut Carried,
     ) -> Vec<NotRewritten<'a>> {
         let reports = &mut carried.actions;
+        let mut making = Making::default();
         let mut ready: Vec<Ready<'a>> = Vec::new();
         let mut pushes: Vec<(RefUpdate, Ready<'a>)> = Vec::new();
         for action in actions {
@@ -101,7 +102,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 reports.push(ActionOutcome::failed(&plan.branch, action, failure));
                 continue;
             }
-            match self.commit(action, &plan.revision, now) {
+            match self.made(action, &plan.revision, now, &mut making).await {
                 Err(failure) => reports.push(ActionOutcome::failed(&plan.branch, action, failure)),
                 Ok(commit) => {
                     let update = RefUpdate {

@@ -41,6 +41,7 @@ remote! {
         fn ls_remote(&self) -> Result<Refs, GitError>;
         fn fetch_listed(&self, listed: &Refs, refs: &[String]) -> Result<(), GitError>;
         fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError>;
+        fn made(&self, planned: &CommitId) -> Result<CommitId, GitError>;
     }
     mirrored {
         fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;

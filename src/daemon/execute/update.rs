@@ -56,7 +56,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let pull = &update.pull;
         let mut way = update.way;
         loop {
-            let commit = self.brought_up(plan, action, (pull, way), now)?;
+            let commit = self.remote.made(&self.brought_up(plan, action, (pull, way), now)?).await?;
             let name = pull.head.full();
             let (expected, new) = (Some(pull.tip.clone()), Some(commit.clone()));
             let update = RefUpdate { name: name.clone(), expected, new, force: Force::WithLease };

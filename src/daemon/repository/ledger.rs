@@ -35,6 +35,8 @@ const KEPT_FOR_EACH: usize = 4 << 10;
 pub(super) struct RecordRules<'a> {
     pub(super) branch: &'a BranchName,
     pub(super) bot: &'a Identity,
+    /// The author's address, where the forge commits for the bot, and for everybody else, too.
+    pub(super) author: Option<&'a Identity>,
     /// The folder of freezes and holds.
     pub(super) decisions: &'a str,
 }
@@ -70,7 +72,8 @@ impl Judged {
 pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> Result<Ledger, GitError> {
     // Everything that a verdict depends on besides the commits themselves.
     let (version, signed_by) = (env!("CARGO_PKG_VERSION"), mirror.signing_keys());
-    let made_from = format!("ledger {version} {} {} {signed_by}", rules.bot.email, rules.decisions);
+    let author = rules.author.map_or("", |author| &author.email);
+    let made_from = format!("ledger {version} {} {author} {} {signed_by}", rules.bot.email, rules.decisions);
     let name = format!("ledger {}", rules.branch);
     let key = KeptKey { name: &name, made_from: &made_from };
     let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());
@@ -182,7 +185,8 @@ fn prove(
     let folder = format!("{}/", rules.decisions.trim_end_matches('/'));
     let is_decision = |path: &TreePath| matches!(path, TreePath::Usable(path) if path.as_str().starts_with(&folder));
     let only_decisions = changes.iter().all(|change| is_decision(&change.path));
-    let by_bot = entry.committer.email == rules.bot.email && entry.parents.len() == 1;
+    let by_author = rules.author.is_none_or(|author| entry.author.email == author.email);
+    let by_bot = entry.committer.email == rules.bot.email && by_author && entry.parents.len() == 1;
     let releases = if on_the_line && by_bot && only_decisions && mirror.bears_our_signature(&entry.id)? {
         ReleaseAuthority::Bot
     } else {

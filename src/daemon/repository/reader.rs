@@ -191,7 +191,8 @@ impl Reader {
             growth.hold(index.places().saturating_sub(held));
             if index.has_room() { MoreRoom::Left } else { MoreRoom::Spent }
         })?;
-        let rules = RecordRules { branch: name, bot: &settings.committer, decisions };
+        let author = settings.forge.commits_as().map(|_| &settings.author);
+        let rules = RecordRules { branch: name, bot: &settings.committer, author, decisions };
         let ledger = match (known, &from) {
             (Some(old), Some(from)) => {
                 let mut ledger = old.ledger.clone();

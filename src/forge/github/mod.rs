@@ -37,8 +37,8 @@ use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
-use crate::git::LendsToken;
-use crate::model::{BranchName, CommitId, FailureCode, PullRequestSpec};
+use crate::git::{LendsToken, MakesCommits};
+use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequestSpec};
 
 /// The keys of GitHub.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -52,6 +52,8 @@ pub(crate) struct GitHubConfig {
     token: Option<At<Secret>>,
     /// A GitHub App, in place of a token: its installation needs Contents and Pull requests write.
     app: Option<At<AppConfig>>,
+    /// How commits are made; default `git`.
+    commits: Option<At<CommitWay>>,
 }
 
 impl GitHubConfig {
@@ -71,7 +73,8 @@ impl GitHubConfig {
         };
         let api_url = check.url_or(self.api_url.as_ref(), DEFAULT_API);
         let (owner, repository) = repository?;
-        Some(GitHubForgeSettings { api_url: api_url?, owner, repository, login: login? })
+        let commits = self.commits.as_ref().map_or(CommitWay::Git, |at| at.value);
+        Some(GitHubForgeSettings { api_url: api_url?, owner, repository, login: login?, commits })
     }
 }
 
@@ -82,6 +85,7 @@ pub struct GitHubForgeSettings {
     owner: String,
     repository: String,
     login: GitHubLogin,
+    commits: CommitWay,
 }
 
 /// As whom the bot comes.
@@ -108,7 +112,11 @@ pub type GitHub = Hosted<GitHubApi>;
 
 /// What GitHub does in its own way.
 pub struct GitHubApi {
-    api: ApiClient,
+    api: Arc<ApiClient>,
+    /// Makes the bot's commits, where the configuration says so.
+    maker: Option<Arc<CommitMaker>>,
+    /// The app as which the bot comes.
+    app: Option<Arc<App>>,
     /// The pull requests that this process has added to merge queues, with their tips.
     enqueued: Shared<BTreeMap<u64, CommitId>>,
     /// The account that the token belongs to, once it was asked for.
@@ -117,7 +125,7 @@ pub struct GitHubApi {
 
 impl GitHubApi {
     fn over(api: ApiClient) -> Self {
-        Self { api, enqueued: Shared::default(), login: Mutex::default() }
+        Self { api: Arc::new(api), maker: None, app: None, enqueued: Shared::default(), login: Mutex::default() }
     }
 
     async fn commits(&self, number: u64) -> Result<Vec<WireWritten>, ForgeError> {
@@ -203,12 +211,26 @@ impl Api for GitHubApi {
 
     fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
         let repository = format!("{}/{}", settings.owner, settings.repository);
+        let mut app = None;
         let login = match &settings.login {
             GitHubLogin::Token(token) => Login::Token(opening.secret(token)?),
             GitHubLogin::App(app) => Login::Lent(settings.open_app(app, &opening.of_lender())?),
         };
         let place = opening.place(settings.api_url.clone(), repository, login);
-        Ok(Self::over(ApiClient::new(&DIALECT, &place)?))
+        let mut opened = Self { app, ..Self::over(ApiClient::new(&DIALECT, &place)?) };
+        if settings.commits == CommitWay::Api {
+            let (author, committer) = (opening.author.clone(), opening.committer.clone());
+            opened.maker = Some(Arc::new(CommitMaker::new(Arc::clone(&opened.api), author, committer)));
+        }
+        Ok(opened)
+    }
+
+    fn commits_as(settings: &Self::Settings) -> Option<Identity> {
+        (settings.commits == CommitWay::Api).then(|| commits::committer(&settings.api_url))
+    }
+
+    fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
+        self.maker.clone().map(|maker| maker as Arc<dyn MakesCommits>)
     }
 
     fn lender(

@@ -15,9 +15,10 @@ use super::judge::{PushedTip, Writer};
 use crate::document::secret::SecretSource;
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::{Feature, LenderOpening, Opening, PullError, StatusApi};
-use crate::git::LendsToken;
+use crate::git::{LendsToken, MakesCommits};
 use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, PullRequestSpec, Reviews,
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, Identity, Merge, MergeOutcome, PullRequest, PullRequestSpec,
+    Reviews,
 };
 
 /// One kind of forge behind a REST API: its paths and its JSON.
@@ -48,7 +49,13 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     fn lender(_: &Self::Settings, _: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
         Ok(None)
     }
+    fn commits_as(_: &Self::Settings) -> Option<Identity> {
+        None
+    }
     fn open(settings: &Self::Settings, opening: &Opening<'_>) -> Result<Self, PullError>;
+    fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
+        None
+    }
 
     fn client(&self) -> &ApiClient;
     /// Checks token and repository.

@@ -47,8 +47,10 @@ use self::judge::{counts, discount};
 use super::error::{ForgeError, Problem};
 use super::{Ensured, Feature, LenderOpening, Opening, PullError, PullForge, StatusApi, Wanted};
 use crate::document::secret::SecretSource;
-use crate::git::LendsToken;
-use crate::model::{Answer, BranchName, Checks, CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequest, Reviews};
+use crate::git::{LendsToken, MakesCommits};
+use crate::model::{
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, Identity, Merge, MergeOutcome, PullRequest, Reviews,
+};
 
 /// An operation's total time limit as a multiple of one request's.
 pub const REQUESTS: u32 = 8;
@@ -230,6 +232,14 @@ impl<A: Api> PullForge for Hosted<A> {
 
     fn lender(settings: &A::Settings, opening: &LenderOpening<'_>) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
         A::lender(settings, opening)
+    }
+
+    fn commits_as(settings: &A::Settings) -> Option<Identity> {
+        A::commits_as(settings)
+    }
+
+    fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
+        self.api.maker()
     }
 
     fn open(settings: &A::Settings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -1,5 +1,6 @@
 //! Whole stories: the program itself, with real Git, a real registry protocol and a forge, judged by what stands in Git.
 
+mod api_commits;
 mod app;
 mod attacks;
 mod behind;

@@ -210,6 +210,10 @@ impl Remote for Played {
         Ok(())
     }
 
+    async fn made(&self, planned: &CommitId) -> Result<CommitId, GitError> {
+        Ok(planned.clone())
+    }
+
     async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
         let names: Vec<&str> = updates.iter().map(|update| update.name.trim_start_matches("refs/heads/")).collect();
         self.world().events.push(format!("push {}", names.join(" ")));

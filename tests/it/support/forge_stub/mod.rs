@@ -11,6 +11,7 @@
 mod azure;
 mod bitbucket;
 mod bitbucket_dc;
+mod commits;
 mod gitea;
 mod gitlab;
 mod judge;
@@ -27,6 +28,8 @@ use axum::extract::Request;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
+pub(crate) use commits::APP;
+use commits::Objects;
 use judge::Judged;
 pub(crate) use judge::StubMerge;
 use queue::Queue;
@@ -689,6 +692,7 @@ impl State {
             ("PUT", ["pulls", _, "merge"], Some(number)) => self.merge(number, &logged.body),
             ("GET", ["activity"], _) => self.activity(),
             ("GET", ["collaborators", login, "permission"], _) => self.permission(login),
+            ("GET", ["commits", branch], _) => self.commit_at(&decoded(branch)),
             ("GET", ["commits", sha, "status"], _) => self.combined(sha, query),
             ("GET", ["commits", sha, "check-runs"], _) => self.runs(sha, query),
             ("GET", ["issues", _, "events"], Some(number)) => {
