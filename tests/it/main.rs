@@ -17,6 +17,7 @@ mod forge;
 mod forge_judge;
 mod forges;
 mod git;
+mod github_app;
 mod init;
 mod install;
 mod landing;

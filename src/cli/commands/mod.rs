@@ -7,6 +7,7 @@ mod diagnose;
 mod doctor;
 mod explain;
 mod freeze;
+mod github_app;
 mod history;
 mod hold;
 mod init;
@@ -38,6 +39,8 @@ pub(super) enum Command {
     Demo(demo::DemoArgs),
     /// Look through a checkout, and propose a configuration and policies for it.
     Init(init::InitArgs),
+    /// Create a GitHub App for the bot: one link to open, and the configuration that comes of it.
+    GithubApp(github_app::GithubAppArgs),
     /// Validate the configuration and policies, and show what they match.
     Check(check::CheckArgs),
     /// Test the connection to everything that is configured; with --notify, send a test message.
@@ -89,6 +92,7 @@ pub(super) enum Command {
 pub(super) fn run(command: Command, context: &Context) -> Result<Exit, CliError> {
     match command {
         Command::Init(args) => init::run(&args, context),
+        Command::GithubApp(args) => github_app::run(&args, context),
         Command::Check(args) => check::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Explain(args) => explain::run(&args, context),

@@ -6,6 +6,7 @@
 mod add;
 mod app;
 mod judge;
+mod manifest;
 mod merge;
 mod queue;
 mod settings;
@@ -25,6 +26,8 @@ use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
 use self::app::{App, AppConfig, AppSettings};
+use self::commits::{CommitMaker, CommitWay};
+pub use self::manifest::{AppError, AppManifest, AppSite, NewApp};
 pub use self::settings::GitHubSettings;
 use self::wire::{WireError, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};

@@ -419,6 +419,25 @@ impl ForgeStub {
         self.state.lock().protected = true;
     }
 
+    /// An app was created, which the owner's name, as a code, is exchanged for.
+    pub(crate) fn has_app(&self, app: &Value) {
+        let owner = user(&self.url(), &self.owner());
+        let mut whole = json!({
+            "node_id": "A_1", "client_id": "Iv1.0", "client_secret": "client-S3cret", "name": "Landfall", "description": null,
+            "external_url": "https://github.example.com", "created_at": TIME, "updated_at": TIME,
+            "permissions": { "contents": "write" }, "events": [], "owner": owner,
+        });
+        for (key, value) in app.as_object().unwrap().iter().filter(|(key, _)| *key != "owner") {
+            whole[key] = value.clone();
+        }
+        self.state.lock().app = Some(whole);
+    }
+
+    /// The token has every permission but this one.
+    pub(crate) fn lacks(&self, permission: &'static str) {
+        self.state.lock().lacks = permission;
+    }
+
     /// As which forge it speaks.
     pub(crate) fn speech(&self) -> Speech {
         self.state.lock().speech
@@ -618,6 +637,11 @@ impl State {
                 403,
                 "Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
             );
+        }
+        if let ("POST", Some(app)) = (logged.method.as_str(), &self.app)
+            && logged.target == format!("{prefix}/app-manifests/{}/conversions", self.shape.owner)
+        {
+            return (201, Vec::new(), app.clone());
         }
         let bearer = format!("Bearer {}", self.token);
         if logged.headers.get("authorization").is_none_or(|given| given.as_bytes() != bearer.as_bytes()) {
