@@ -260,6 +260,14 @@ fn lent(
     if page.as_ref().and_then(RemoteUrl::origin).is_none_or(|served| url.origin() != Some(served)) {
         return Ok(GitCredentials::None);
     }
+    Ok(lender(settings, environment)?.map_or(GitCredentials::None, GitCredentials::Lent))
+}
+
+/// Who lends tokens for the forge of a repository, where the bot comes as an app.
+pub(in crate::daemon) fn lender(
+    settings: &RepositorySettings,
+    environment: &Environment,
+) -> Result<Option<Arc<dyn LendsToken>>, SetupError> {
     let secrets = forge_secrets(settings, environment)?;
     let ca_pem = settings.ca_file.as_deref().map(file).transpose()?;
     let timeout = settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT);
@@ -267,9 +275,7 @@ fn lent(
     let (ca_pem, identity_pem) = (ca_pem.as_deref(), identity_pem.as_deref());
     let opening = LenderOpening { secrets: &secrets, ca_pem, identity_pem, timeout };
     let lender = settings.forge.lender(&opening);
-    let lender =
-        lender.map_err(|source| SetupError::Forge { repository: settings.name.clone(), source: Box::new(source) })?;
-    Ok(lender.map_or(GitCredentials::None, GitCredentials::Lent))
+    lender.map_err(|source| SetupError::Forge { repository: settings.name.clone(), source: Box::new(source) })
 }
 
 fn forge_secrets(settings: &RepositorySettings, environment: &Environment) -> Result<ReadSecrets, SetupError> {

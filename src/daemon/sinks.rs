@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::config::{Address, Environment, NotifySettings, Settings, Trigger};
 use crate::document::secret::ReadSecrets;
+use crate::git::{LendsToken, NoToken};
 use crate::landing::incidents::Rules;
-use crate::notify::{Filter, HeartbeatSettings, Landings, Mute, SinkKind, SinkSettings, StatusNeed, StatusTarget};
+use crate::notify::{
+    FailureKind, Filter, HeartbeatSettings, Landings, LendsStatusToken, Mute, SinkKind, SinkSettings, StatusNeed,
+    StatusTarget, StatusToken,
+};
 use crate::policy::{Window, WindowState, windows_state};
 
-use super::setup::{SetupError, file, secret};
+use super::setup::{SetupError, file, lender, secret};
 
 /// Time between two reminders, unless the receiver sets one.
 const DEFAULT_REMINDER: Duration = Duration::from_secs(4 * 3_600);
@@ -120,12 +125,19 @@ fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<St
     for repository in &settings.repositories {
         if let Some(api) = repository.forge.statuses() {
             let what = format!("token of repository {} for its forge", repository.name);
+            let token = match api.token {
+                Some(source) => StatusToken::Kept(secret(source, &what, environment)?),
+                None => match lender(repository, environment)? {
+                    Some(lender) => StatusToken::Lent(Arc::new(Lent(lender))),
+                    None => continue,
+                },
+            };
             let target = StatusTarget {
                 commit_page: repository.forge.commit_page().unwrap_or_else(|| format!("{}/commits/", api.base)),
                 base: api.base,
                 full_name: api.repository,
                 user: api.user.map(str::to_owned),
-                token: secret(api.token, &what, environment)?,
+                token,
                 speech: api.speech,
                 deployments: api.deployments,
             };
@@ -133,6 +145,25 @@ fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<St
         }
     }
     Ok(targets)
+}
+
+/// The tokens of an app, for receivers.
+#[derive(Debug)]
+struct Lent(Arc<dyn LendsToken>);
+
+impl LendsStatusToken for Lent {
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, (FailureKind, String)>> {
+        Box::pin(async {
+            self.0.token().await.map_err(|error| match error {
+                NoToken::Refused(message) => (FailureKind::Refused, message),
+                NoToken::Unavailable(message) => (FailureKind::Unavailable, message),
+            })
+        })
+    }
+
+    fn refused(&self) -> BoxFuture<'_, ()> {
+        self.0.refused()
+    }
 }
 
 #[cfg(test)]

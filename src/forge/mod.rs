@@ -474,8 +474,8 @@ pub struct StatusApi<'a> {
     pub repository: String,
     /// The account's name, if the token goes with one.
     pub user: Option<&'a str>,
-    /// A token that may write.
-    pub token: &'a SecretSource,
+    /// A token that may write; `None`: [`ForgeSettings::lender`] lends them.
+    pub token: Option<&'a SecretSource>,
     /// How it takes them.
     pub speech: &'static StatusSpeech,
     /// Whether it takes deployments and comments in GitHub's format, too.

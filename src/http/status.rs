@@ -1,5 +1,6 @@
 //! A commit's status as a forge takes it: what a forge says about itself, and what a receiver posts by.
 
+use http::StatusCode;
 use reqwest::RequestBuilder;
 use serde_json::Value;
 
@@ -38,6 +39,8 @@ pub struct StatusSpeech {
     pub authorize: fn(RequestBuilder, Option<&str>, &str) -> RequestBuilder,
     /// Where a status is posted, below the repository's address, and its JSON.
     pub post: fn(&CommitStatus<'_>) -> (String, Value),
+    /// The answer to a status of a commit that does not exist, where the token may post statuses; `None`: it does not tell.
+    pub missing: Option<StatusCode>,
     /// What is read to see whether the token works, below the repository's address.
     pub look: &'static str,
 }

@@ -3,6 +3,8 @@
 //! Promise: every request ends in bounded time with a bounded answer. Redirects are not followed, because requests are
 //! secret or carry secrets. No error contains a secret, or the path of an address, which for webhooks is a secret.
 
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::StatusCode;
@@ -12,6 +14,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
+
+use super::opening::{LendsStatusToken, StatusToken};
 
 /// Maximum number of bytes of an answer that are read.
 const MAX_BODY: u64 = 1 << 20;
@@ -63,17 +67,55 @@ pub(super) struct Answer {
 pub(super) struct SinkClient {
     http: Client,
     secrets: Secrets,
+    /// The tokens that were lent last.
+    lent: Arc<Mutex<VecDeque<SecretString>>>,
 }
+
+/// How many of them are remembered: one of each repository, and those before.
+const LENT: usize = 256;
 
 impl SinkClient {
     pub(super) fn new(ca_pem: Option<&[u8]>, timeout: Duration, secrets: Vec<SecretString>) -> Result<Self, Failure> {
         let http = http::client(ClientSettings { ca_pem, timeout, ..ClientSettings::default() })
             .map_err(|error| Failure::new(FailureKind::Misplaced, error.to_string()))?;
-        Ok(Self { http, secrets: Secrets::new(secrets) })
+        Ok(Self { http, secrets: Secrets::new(secrets), lent: Arc::default() })
     }
 
     pub(super) fn http(&self) -> &Client {
         &self.http
+    }
+
+    /// Sends a request with a token of a repository's forge. One that was lent and is refused is tried once more with another
+    /// one.
+    pub(super) async fn send_as(
+        &self,
+        token: &StatusToken,
+        request: impl Fn(&str) -> RequestBuilder,
+    ) -> Result<Answer, Failure> {
+        let lender = match token {
+            StatusToken::Kept(token) => return self.send(request(token.expose_secret())).await,
+            StatusToken::Lent(lender) => lender,
+        };
+        let first = self.borrow(lender.as_ref()).await?;
+        let sent = self.send(request(first.expose_secret())).await;
+        let Err(Failure { status: Some(StatusCode::UNAUTHORIZED), .. }) = &sent else { return sent };
+        lender.refused().await;
+        let second = self.borrow(lender.as_ref()).await?;
+        if second.expose_secret() == first.expose_secret() {
+            return sent;
+        }
+        self.send(request(second.expose_secret())).await
+    }
+
+    async fn borrow(&self, lender: &dyn LendsStatusToken) -> Result<SecretString, Failure> {
+        let token = lender.token().await.map_err(|(kind, message)| Failure::new(kind, message))?;
+        let mut lent = self.lent.lock().unwrap_or_else(PoisonError::into_inner);
+        if lent.iter().all(|known| known.expose_secret() != token.expose_secret()) {
+            lent.push_back(token.clone());
+            let over = lent.len().saturating_sub(LENT);
+            drop(lent.drain(..over));
+        }
+        Ok(token)
     }
 
     /// Sends a request; any answer that is not a success becomes a failure with a message.
@@ -86,12 +128,19 @@ impl SinkClient {
         let status = response.status();
         let wait = retry::after(response.headers());
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
+        let accepted = response.headers().get("x-accepted-github-permissions").and_then(|text| text.to_str().ok());
+        let accepted = accepted.filter(|text| !text.is_empty() && !status.is_success()).map(|text| self.clean(text));
         let body = http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?.bytes;
         if status.is_success() {
             return Ok(Answer { body });
         }
         let words = self.clean(&String::from_utf8_lossy(&body));
         let (kind, next) = classify(status, limited || wait.is_some(), &words);
+        // GitHub says which permission would be sufficient.
+        let words = match accepted {
+            Some(accepted) => format!("{words}; it requires {accepted}"),
+            None => words,
+        };
         let words = if words.is_empty() { String::new() } else { format!(" ({words})") };
         let message = format!("{place}: answered {}{words}; next: {next}", status.as_u16());
         Err(Failure { kind, message, after: wait, status: Some(status) })
@@ -121,7 +170,9 @@ impl SinkClient {
 
     /// A message of the receiver, made one line without secrets.
     pub(super) fn clean(&self, text: &str) -> String {
-        self.secrets.clean(text, MAX_WORDS)
+        let lent: Vec<SecretString> =
+            self.lent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
+        self.secrets.clean(&Secrets::new(lent).clean(text, usize::MAX), MAX_WORDS)
     }
 }
 

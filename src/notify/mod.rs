@@ -27,7 +27,7 @@ pub use cycles::Cycles;
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
 pub use memory::{Comment, NotifiedHere, Recent, SinkMemory, SlackMessage};
 pub use notifier::{Notifier, Pace, Render, Setup, Tested, test};
-pub use opening::{StatusNeed, StatusTarget};
+pub use opening::{LendsStatusToken, StatusNeed, StatusTarget, StatusToken};
 pub use settings::{Filter, Landings, Mute, SinkSettings};
 pub use sinks::SinkKind;
 pub(crate) use sinks::{LandingNews, SinkConfig};

@@ -1,8 +1,11 @@
 //! What a receiver needs to be opened.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::secret::{Address, CredentialSource, ReadSecrets, SecretSource};
@@ -33,13 +36,47 @@ pub struct StatusTarget {
     /// The account's name, if the token goes with one.
     pub user: Option<String>,
     /// A token that may write statuses; where there are deployments, these and pull requests, too.
-    pub token: SecretString,
+    pub token: StatusToken,
     /// How the forge takes statuses.
     pub speech: &'static StatusSpeech,
     /// The address of the page of a commit, up to the commit's id.
     pub commit_page: String,
     /// Whether the forge takes deployments and comments in GitHub's format, too.
     pub deployments: bool,
+}
+
+/// The token for a repository's forge. `Debug` shows no secret.
+#[derive(Debug, Clone)]
+pub enum StatusToken {
+    /// One that stays.
+    Kept(SecretString),
+    /// One that ends, of an app of the forge.
+    Lent(Arc<dyn LendsStatusToken>),
+}
+
+/// Somebody who has a token that ends, and makes another one in time.
+pub trait LendsStatusToken: fmt::Debug + Send + Sync {
+    /// A token that is good now.
+    ///
+    /// # Errors
+    /// Why there is none, without a secret.
+    fn token(&self) -> BoxFuture<'_, Result<SecretString, (FailureKind, String)>>;
+
+    /// Called when a token was refused.
+    fn refused(&self) -> BoxFuture<'_, ()>;
+}
+
+impl StatusToken {
+    /// The same without the spaces and line ends that often surround a token, and the token itself, if it is one that stays.
+    pub(super) fn kept(&self) -> (Self, Option<SecretString>) {
+        match self {
+            Self::Kept(token) => {
+                let token = SecretString::from(token.expose_secret().trim());
+                (Self::Kept(token.clone()), Some(token))
+            }
+            Self::Lent(lender) => (Self::Lent(Arc::clone(lender)), None),
+        }
+    }
 }
 
 /// What a kind of receiver needs of the repositories' forges.

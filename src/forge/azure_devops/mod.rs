@@ -135,7 +135,8 @@ impl Api for AzureDevOpsApi {
     fn statuses(settings: &AzureDevOpsForgeSettings) -> Option<StatusApi<'_>> {
         let base = format!("{}{}", settings.site, (DIALECT.route)(&settings.repository));
         let (repository, user) = (settings.repository.clone(), None);
-        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
+        let token = Some(&settings.token);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &AzureDevOpsForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -20,5 +20,6 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         });
         (format!("/commits/{}/statuses?api-version=7.1", status.commit), body)
     },
+    missing: None,
     look: "?api-version=7.1",
 };

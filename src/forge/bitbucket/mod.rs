@@ -132,7 +132,8 @@ impl Api for BitbucketApi {
     fn statuses(settings: &BitbucketForgeSettings) -> Option<StatusApi<'_>> {
         let base = format!("{}/repositories/{}", settings.api_url, settings.repository);
         let (repository, user) = (settings.repository.clone(), settings.email.as_deref());
-        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
+        let token = Some(&settings.token);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &BitbucketForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -16,6 +16,7 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         None => request.bearer_auth(token),
     },
     post: |status: &CommitStatus<'_>| (format!("/commit/{}/statuses/build", status.commit), body(status)),
+    missing: None,
     look: "",
 };
 

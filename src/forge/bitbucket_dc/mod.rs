@@ -120,7 +120,8 @@ impl Api for BitbucketDcApi {
     fn statuses(settings: &BitbucketDcForgeSettings) -> Option<StatusApi<'_>> {
         let base = format!("{}/rest", settings.site);
         let (repository, user) = (settings.repository.clone(), None);
-        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
+        let token = Some(&settings.token);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &BitbucketDcForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

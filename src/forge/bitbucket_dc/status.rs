@@ -14,5 +14,6 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         }
         (format!("/build-status/1.0/commits/{}", status.commit), body)
     },
+    missing: None,
     look: "/api/1.0/application-properties",
 };

@@ -185,7 +185,8 @@ impl Api for GiteaApi {
     fn statuses(settings: &GiteaForgeSettings) -> Option<StatusApi<'_>> {
         let base = format!("{}/api/v1/repos/{}", settings.site, settings.repository);
         let (repository, user) = (settings.repository.clone(), None);
-        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
+        let token = Some(&settings.token);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &GiteaForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -22,5 +22,6 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         });
         (format!("/statuses/{}", status.commit), body)
     },
+    missing: None,
     look: "",
 };

@@ -4,6 +4,7 @@
 //! minutes in the future) and "REST API endpoints for GitHub Apps". The statement is dated by GitHub's own clock, as its answers tell
 //! it, so that a wrong clock here does no harm; a token lives for an hour, counted from when it was asked for.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -35,6 +36,14 @@ const LIFE: Duration = Duration::from_mins(30);
 /// A token is renewed this long before its end, and used no longer than a minute before it.
 const EARLY: Duration = Duration::from_mins(5);
 const LATE: Duration = Duration::from_mins(1);
+/// What an installation must be allowed.
+const NEEDED: [(&str, &str); 2] = [("contents", "write"), ("pull_requests", "write")];
+/// What it may be allowed, and what for.
+const USEFUL: [(&str, &str, &str); 3] = [
+    ("checks", "read", "check runs"),
+    ("statuses", "write", "statuses of landings"),
+    ("deployments", "write", "deployments of landings"),
+];
 /// After a failure nothing is asked for this long, and a token that is refused is not renewed before it is this old.
 const REST: Duration = Duration::from_secs(20);
 
@@ -80,6 +89,8 @@ pub(super) struct App {
 #[derive(Default)]
 struct Kept {
     token: Option<Token>,
+    /// What the installation is allowed, by name; empty: GitHub did not say.
+    granted: BTreeMap<String, String>,
     failed: Option<(Instant, NoToken)>,
 }
 
@@ -95,6 +106,8 @@ struct Token {
 struct WireToken {
     token: SecretString,
     expires_at: Option<Timestamp>,
+    #[serde(default)]
+    permissions: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -154,9 +167,9 @@ impl App {
             return good.map(|token| token.secret).ok_or_else(|| failure.clone());
         }
         match self.fetch().await {
-            Ok(token) => {
+            Ok((token, granted)) => {
                 let secret = token.secret.clone();
-                *kept = Kept { token: Some(token), failed: None };
+                *kept = Kept { token: Some(token), granted, failed: None };
                 Ok(secret)
             }
             Err(failure) => {
@@ -166,7 +179,21 @@ impl App {
         }
     }
 
-    async fn fetch(&self) -> Result<Token, NoToken> {
+    /// The permissions that the bot needs and the installation has not.
+    pub(super) async fn lacks(&self) -> Vec<String> {
+        let kept = self.kept.lock().await;
+        let lacking = NEEDED.iter().filter(|(name, level)| !allows(&kept.granted, name, level));
+        lacking.map(|(name, level)| format!("{name}: {level}")).collect()
+    }
+
+    /// The same of those that it can do without, with what they are for.
+    pub(super) async fn misses(&self) -> Vec<String> {
+        let kept = self.kept.lock().await;
+        let lacking = USEFUL.iter().filter(|(name, level, _)| !allows(&kept.granted, name, level));
+        lacking.map(|(name, level, what)| format!("{name}: {level} ({what})")).collect()
+    }
+
+    async fn fetch(&self) -> Result<(Token, BTreeMap<String, String>), NoToken> {
         let now = self.clock().await?;
         let claims = json!({ "iat": now.as_second() - 60, "exp": now.as_second() + 540, "iss": self.id.to_string() });
         let statement = self.key.sign(None, &claims).ok_or_else(|| self.refusal("its private key cannot sign"))?;
@@ -178,9 +205,10 @@ impl App {
         let route = format!("/app/installations/{installation}/access_tokens");
         let made = Instant::now();
         let request = self.request(&reqwest::Method::POST, &route)?.json(&json!({ "repositories": [name] }));
-        let WireToken { token, expires_at } = self.ask(request, &statement, "an installation token").await?;
+        let WireToken { token, expires_at, permissions } =
+            self.ask(request, &statement, "an installation token").await?;
         let life = expires_at.and_then(|end| Duration::try_from(end.duration_since(now)).ok()).unwrap_or(LIFE);
-        Ok(Token { secret: token, made, end: made + life })
+        Ok((Token { secret: token, made, end: made + life }, permissions))
     }
 
     /// The installation that has the repository.
@@ -255,5 +283,34 @@ impl LendsToken for App {
                 kept.token = None;
             }
         })
+    }
+}
+
+/// Whether these permissions have one at this level or a higher one; so it is where nothing is known of them.
+fn allows(granted: &BTreeMap<String, String>, name: &str, level: &str) -> bool {
+    let rank = |level: &str| ["read", "write", "admin"].iter().position(|word| *word == level);
+    granted.is_empty() || granted.get(name).is_some_and(|has| rank(has) >= rank(level))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_higher_level_of_a_permission_is_enough_and_unknown_is_no_refusal() {
+        let granted: BTreeMap<String, String> = [("contents", "write"), ("checks", "admin"), ("statuses", "x")]
+            .map(|(n, l)| (n.to_owned(), l.to_owned()))
+            .into();
+        for (name, level, allowed) in [
+            ("contents", "write", true),
+            ("contents", "read", true),
+            ("contents", "admin", false),
+            ("checks", "write", true),
+            ("statuses", "read", false),
+            ("deployments", "read", false),
+        ] {
+            assert_eq!(allows(&granted, name, level), allowed, "{name}: {level}");
+        }
+        assert!(allows(&BTreeMap::new(), "contents", "write"));
     }
 }

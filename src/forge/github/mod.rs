@@ -205,8 +205,11 @@ impl Api for GitHubApi {
     }
 
     fn statuses(settings: &GitHubForgeSettings) -> Option<StatusApi<'_>> {
-        let GitHubForgeSettings { api_url, owner, repository, login } = settings;
-        let GitHubLogin::Token(token) = login else { return None };
+        let GitHubForgeSettings { api_url, owner, repository, login, .. } = settings;
+        let token = match login {
+            GitHubLogin::Token(token) => Some(token),
+            GitHubLogin::App(_) => None,
+        };
         let repository = format!("{owner}/{repository}");
         let base = format!("{}/repos/{repository}", api_url.trim_end_matches('/'));
         Some(StatusApi { base, repository, user: None, token, speech: &status::SPEECH, deployments: true })
@@ -217,7 +220,9 @@ impl Api for GitHubApi {
         let mut app = None;
         let login = match &settings.login {
             GitHubLogin::Token(token) => Login::Token(opening.secret(token)?),
-            GitHubLogin::App(app) => Login::Lent(settings.open_app(app, &opening.of_lender())?),
+            GitHubLogin::App(of) => {
+                Login::Lent(Arc::clone(app.insert(settings.open_app(of, &opening.of_lender())?)) as Arc<dyn LendsToken>)
+            }
         };
         let place = opening.place(settings.api_url.clone(), repository, login);
         let mut opened = Self { app, ..Self::over(ApiClient::new(&DIALECT, &place)?) };
@@ -262,15 +267,33 @@ impl Api for GitHubApi {
                 "unarchive it, or remove it from the configuration",
             );
         }
-        if repository.permissions.is_some_and(|may| !may.push) {
+        if repository.permissions.as_ref().is_some_and(|may| !may.push) {
             return refuse("the token's owner may not push", "give it write access to the repository");
         }
+        if let Some(app) = &self.app {
+            let lacking = app.lacks().await;
+            if !lacking.is_empty() {
+                let message = format!("the app's installation lacks the permission {}", lacking.join(", "));
+                return refuse(&message, "add it on the app's page, and accept it where the app is installed");
+            }
+        }
         let ask = Ask::get("pulls?state=open&per_page=1");
-        self.api.ask::<Vec<WirePull>>(ask).await.map(drop)
+        self.api.ask::<Vec<WirePull>>(ask).await?;
+        match &self.maker {
+            Some(maker) => maker.try_out(&repository.default_branch).await,
+            None => Ok(()),
+        }
     }
 
     async fn words(&self) -> Option<String> {
-        self.queue_words().await
+        let signed = self.maker.as_ref().map(|maker| maker.words());
+        let missing = match &self.app {
+            Some(app) => app.misses().await,
+            None => Vec::new(),
+        };
+        let missing = (!missing.is_empty()).then(|| format!("the app does without {}", missing.join(", ")));
+        let words: Vec<String> = signed.into_iter().chain(missing).chain(self.queue_words().await).collect();
+        (!words.is_empty()).then(|| words.join("; "))
     }
 
     fn open_path(&self) -> String {

@@ -1,5 +1,6 @@
 //! Commit statuses in GitHub's format. Source: "REST API endpoints for commit statuses".
 
+use http::StatusCode;
 use serde_json::json;
 
 use crate::http::status::{CommitState, CommitStatus, StatusSpeech, at_most};
@@ -21,5 +22,6 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         });
         (format!("/statuses/{}", status.commit), body)
     },
+    missing: Some(StatusCode::UNPROCESSABLE_ENTITY),
     look: "",
 };

@@ -158,7 +158,8 @@ impl Api for GitLabApi {
     fn statuses(settings: &GitLabForgeSettings) -> Option<StatusApi<'_>> {
         let base = format!("{}/api/v4/projects/{}", settings.site, settings.project.replace('/', "%2F"));
         let (repository, user) = (settings.project.clone(), None);
-        Some(StatusApi { base, repository, user, token: &settings.token, speech: &status::SPEECH, deployments: false })
+        let token = Some(&settings.token);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
     }
 
     fn open(settings: &GitLabForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

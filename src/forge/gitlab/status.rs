@@ -24,5 +24,6 @@ pub(super) const SPEECH: StatusSpeech = StatusSpeech {
         });
         (format!("/statuses/{}", status.commit), body)
     },
+    missing: None,
     look: "",
 };

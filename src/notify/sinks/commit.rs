@@ -9,6 +9,9 @@ use crate::notify::memory::SinkMemory;
 
 use super::Delivery;
 
+/// The id of a commit that does not exist.
+pub(super) const NO_COMMIT: &str = "0000000000000000000000000000000000000000";
+
 /// The content of a commit's status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct CommitTold {

@@ -7,19 +7,18 @@ use std::collections::BTreeMap;
 
 use reqwest::Method;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::document::check::Check;
 use crate::document::fault::Mark;
-use crate::http::status::CommitStatus;
+use crate::http::status::{CommitState, CommitStatus};
 use crate::model::{Notice, NoticeKind};
 use crate::notify::client::{Failure, SinkClient, address};
 use crate::notify::memory::SinkMemory;
 use crate::notify::opening::{Opening, StatusNeed, StatusTarget};
 
-use super::commit::{CommitTold, page, place, said, tolerate};
+use super::commit::{CommitTold, NO_COMMIT, page, place, said, tolerate};
 use super::{Delivered, Delivery, Receiver};
 
 /// Maximum length of a status' name, in characters.
@@ -55,8 +54,8 @@ impl Receiver for ForgeStatusSink {
         let mut targets = BTreeMap::new();
         for (name, target) in opening.repositories {
             address(&target.base)?;
-            let token = SecretString::from(target.token.expose_secret().trim());
-            secrets.push(token.clone());
+            let (token, kept) = target.token.kept();
+            secrets.extend(kept);
             targets.insert(name.clone(), StatusTarget { token, ..target.clone() });
         }
         Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?, targets })
@@ -66,6 +65,7 @@ impl Receiver for ForgeStatusSink {
         if delivery.notice.kind == NoticeKind::Test {
             for target in self.targets.values() {
                 self.ask(target, Method::GET, target.speech.look, None).await?;
+                self.try_out(target).await?;
             }
             return Ok(None);
         }
@@ -99,6 +99,18 @@ impl ForgeStatusSink {
         Ok(())
     }
 
+    /// Whether statuses may be posted, where the forge tells that by a commit that does not exist.
+    async fn try_out(&self, target: &StatusTarget) -> Result<(), Failure> {
+        let Some(missing) = target.speech.missing else { return Ok(()) };
+        let (commit, state) = (NO_COMMIT, CommitState::Pending);
+        let status = CommitStatus { commit, name: "landfall", state, description: "", page: &target.commit_page };
+        let (path, body) = (target.speech.post)(&status);
+        match self.ask(target, Method::POST, &path, Some(&body)).await {
+            Err(failure) if failure.status == Some(missing) => Ok(()),
+            tried => tried,
+        }
+    }
+
     async fn ask(
         &self,
         target: &StatusTarget,
@@ -106,12 +118,14 @@ impl ForgeStatusSink {
         path: &str,
         body: Option<&Value>,
     ) -> Result<(), Failure> {
-        let request = self.client.http().request(method, format!("{}{path}", target.base));
-        let request = (target.speech.authorize)(request, target.user.as_deref(), target.token.expose_secret());
-        let request = match body {
-            Some(body) => request.json(body),
-            None => request,
+        let request = |token: &str| {
+            let request = self.client.http().request(method.clone(), format!("{}{path}", target.base));
+            let request = (target.speech.authorize)(request, target.user.as_deref(), token);
+            match body {
+                Some(body) => request.json(body),
+                None => request,
+            }
         };
-        self.client.send(request).await.map(drop)
+        self.client.send_as(&target.token, request).await.map(drop)
     }
 }

@@ -61,6 +61,9 @@ impl Hub {
                 let found = self.deployments.iter().position(|other| *other == wanted);
                 say(200, json!(found.map(|id| json!({ "id": id })).into_iter().collect::<Vec<_>>()))
             }
+            ("POST", ["deployments"]) if body()["ref"].as_str().unwrap().starts_with("00000000") => {
+                invalid("No ref found for: 0000000000000000000000000000000000000000")
+            }
             ("POST", ["deployments"]) => {
                 let made = body();
                 assert_eq!((&made["auto_merge"], &made["required_contexts"]), (&json!(false), &json!([])));

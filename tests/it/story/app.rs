@@ -26,6 +26,8 @@ struct Seen {
     bodies: Vec<Value>,
     /// Whether the app is installed on the repository.
     missing: bool,
+    /// What the installation is allowed.
+    permissions: Value,
 }
 
 /// A GitHub whose only accepted token is the one that the app is given, with Git at the same address.
@@ -62,8 +64,13 @@ fn github(world: &World, key: &Arc<KeyPair>, seen: &Arc<Mutex<Seen>>) -> ForgeSt
         if verified(&key, &headers).is_none() {
             return (StatusCode::UNAUTHORIZED, String::new());
         }
-        seen.lock().unwrap().bodies.push(serde_json::from_slice(&body).unwrap());
-        (StatusCode::CREATED, json!({ "token": TOKEN, "expires_at": "2020-03-02T11:00:00Z" }).to_string())
+        let mut seen = seen.lock().unwrap();
+        seen.bodies.push(serde_json::from_slice(&body).unwrap());
+        let mut token = json!({ "token": TOKEN, "expires_at": "2020-03-02T11:00:00Z" });
+        if !seen.permissions.is_null() {
+            token["permissions"] = seen.permissions.clone();
+        }
+        (StatusCode::CREATED, token.to_string())
     });
     ForgeStub::start_around("/api/v3", |api| {
         Router::new()
@@ -131,4 +138,48 @@ fn an_app_that_is_not_installed_or_has_another_key_is_told() {
     fs::write(world.path("app.pem"), "hunter2").unwrap();
     let ran = world.landfall(&["plan"]).ends(2).says("`privateKey` is not an RSA key");
     assert!(!ran.text().contains("hunter2"), "{}", ran.text());
+}
+
+#[test]
+fn a_permission_that_the_installation_lacks_is_told_by_its_name() {
+    let world = World::web().no_forge().start();
+    let (key, seen) = (Arc::new(KeyPair::generate(KeySize::Rsa2048).unwrap()), Arc::new(Mutex::<Seen>::default()));
+    let stub = github(&world, &key, &seen);
+    as_app(&world, &stub, &pem(&key));
+    world.push("acme/web", "1.3.0");
+    let all = json!({ "contents": "write", "pull_requests": "write", "metadata": "read", "checks": "read", "statuses": "write", "deployments": "write" });
+    for (without, code, says) in [
+        ("", 0, "0 open pull requests of ours"),
+        ("pull_requests", 4, "the app's installation lacks the permission pull_requests: write"),
+        ("statuses", 0, "the app does without statuses: write (statuses of landings)"),
+        ("checks", 0, "the app does without checks: read (check runs)"),
+    ] {
+        let mut permissions = all.clone();
+        permissions.as_object_mut().unwrap().remove(without);
+        seen.lock().unwrap().permissions = permissions;
+        let ran = world.landfall(&["doctor"]).ends(code).says(says);
+        assert_eq!(ran.text().contains("does without"), says.contains("does without"), "{}", ran.text());
+    }
+}
+
+#[test]
+fn what_is_said_of_landings_goes_with_its_tokens() {
+    let world = World::web().no_forge().start();
+    let (key, seen) = (Arc::new(KeyPair::generate(KeySize::Rsa2048).unwrap()), Arc::new(Mutex::<Seen>::default()));
+    let stub = github(&world, &key, &seen);
+    as_app(&world, &stub, &pem(&key));
+    world.configure(
+        "repositories:\n",
+        "notify:\n  - { name: hub, kind: github }\n  - { name: marks, kind: forge }\nrepositories:\n",
+    );
+    let ran = world.landfall(&["doctor", "--notify"]).ends(0);
+    assert_eq!(ran.text().matches("accepted the test message").count(), 2, "{}", ran.text());
+    let tried = stub.asked().iter().filter(|asked| asked.starts_with("POST statuses/00000")).count();
+    assert_eq!(tried, 2);
+    stub.lacks("statuses");
+    let ran = world.landfall(&["doctor", "--notify"]).ends(4).says("it requires statuses=write");
+    assert!(!ran.text().contains(TOKEN), "{}", ran.text());
+    stub.lacks("deployments");
+    world.landfall(&["doctor", "--notify", "hub"]).ends(4).says("it requires deployments=write");
+    world.landfall(&["doctor", "--notify", "marks"]).ends(0);
 }

@@ -10,9 +10,8 @@ mod comment;
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use reqwest::{Method, RequestBuilder};
+use reqwest::Method;
 use schemars::JsonSchema;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,9 +21,9 @@ use crate::http::status::{CommitState, at_most};
 use crate::model::{Notice, NoticeKind};
 use crate::notify::client::{Answer, Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::SinkMemory;
-use crate::notify::opening::{Opening, StatusNeed};
+use crate::notify::opening::{Opening, StatusNeed, StatusToken};
 
-use super::commit::{CommitTold, page, place, said, tolerate};
+use super::commit::{CommitTold, NO_COMMIT, page, place, said, tolerate};
 use super::{Delivered, Delivery, Receiver};
 
 /// Maximum length of a description, in characters.
@@ -59,7 +58,7 @@ struct Target {
     /// `https://api.github.com/repos/acme/deploys`.
     base: String,
     name: String,
-    token: SecretString,
+    token: StatusToken,
 }
 
 /// The content of a commit's status and deployment, in GitHub's words.
@@ -96,8 +95,8 @@ impl Receiver for GitHubStatusSink {
         let mut targets = BTreeMap::new();
         for (name, target) in opening.repositories.iter().filter(|(_, target)| target.deployments) {
             address(&target.base)?;
-            let token = SecretString::from(target.token.expose_secret().trim());
-            secrets.push(token.clone());
+            let (token, kept) = target.token.kept();
+            secrets.extend(kept);
             targets.insert(name.clone(), Target { base: target.base.clone(), name: target.full_name.clone(), token });
         }
         Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?, targets })
@@ -132,8 +131,23 @@ impl GitHubStatusSink {
                 );
                 return Err(Failure::new(FailureKind::Refused, text));
             }
+            self.try_out(target).await?;
         }
         Ok(None)
+    }
+
+    /// Whether statuses and deployments may be posted: of a commit that does not exist, GitHub says so only to who may.
+    async fn try_out(&self, target: &Target) -> Result<(), Failure> {
+        let status = json!({ "state": "pending", "context": "landfall" });
+        let deployment =
+            json!({ "ref": NO_COMMIT, "environment": "landfall", "auto_merge": false, "required_contexts": [] });
+        for (path, body) in [(format!("/statuses/{NO_COMMIT}"), status), ("/deployments".to_owned(), deployment)] {
+            match self.ask(target, Method::POST, &path, Some(&body)).await {
+                Err(failure) if failure.kind == FailureKind::Rejected => {}
+                tried => drop(tried?),
+            }
+        }
+        Ok(())
     }
 
     async fn status(
@@ -224,19 +238,20 @@ impl GitHubStatusSink {
     }
 
     async fn ask(&self, target: &Target, method: Method, path: &str, body: Option<&Value>) -> Result<Answer, Failure> {
-        let request: RequestBuilder = self
-            .client
-            .http()
-            .request(method, format!("{}{path}", target.base))
-            .bearer_auth(target.token.expose_secret())
-            .header(http::header::ACCEPT, "application/vnd.github+json")
-            .header("X-GitHub-Api-Version", "2022-11-28");
-        self.client
-            .send(match body {
+        let request = |token: &str| {
+            let request = self
+                .client
+                .http()
+                .request(method.clone(), format!("{}{path}", target.base))
+                .bearer_auth(token)
+                .header(http::header::ACCEPT, "application/vnd.github+json")
+                .header("X-GitHub-Api-Version", "2022-11-28");
+            match body {
                 Some(body) => request.json(body),
                 None => request,
-            })
-            .await
+            }
+        };
+        self.client.send_as(&target.token, request).await
     }
 }
 
