@@ -288,6 +288,32 @@ macro_rules! forges {
                 }
             }
 
+            /// What these pull requests are judged by, as far as the forge tells it of many at once; what is missing is to be
+            /// asked one by one.
+            ///
+            /// # Errors
+            /// If it tells nothing.
+            pub async fn judged(&self, numbers: &[u64]) -> Result<Vec<Judged>, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::judged(forge, numbers).await, )*
+                }
+            }
+
+            /// The pull requests of each of these branches into `base` in every state, newest first, as far as the forge
+            /// tells them of many at once; what is missing is to be asked one by one.
+            ///
+            /// # Errors
+            /// If it tells nothing.
+            pub async fn past(
+                &self,
+                heads: &[BranchName],
+                base: &BranchName,
+            ) -> Result<Vec<(BranchName, Vec<PullRequest>)>, PullError> {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::past(forge, heads, base).await, )*
+                }
+            }
+
             /// The reviews of a pull request: the latest of each person.
             pub async fn reviews(&self, number: u64) -> Answer<Reviews> {
                 match self {
@@ -494,6 +520,21 @@ pub struct Wanted {
     pub known: Option<PullRequest>,
 }
 
+/// What a pull request is judged by, as far as it was told of many at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Judged {
+    /// Its number.
+    pub number: u64,
+    /// The tip of its branch, which checks and `behind` are about.
+    pub tip: CommitId,
+    /// Its reviews: the latest of each person.
+    pub reviews: Option<Reviews>,
+    /// The checks of its tip.
+    pub checks: Option<Checks>,
+    /// Whether it only needs to be brought up to date with its base.
+    pub behind: Option<bool>,
+}
+
 /// The pull request as it is now, with warnings about what could not be done; or the error.
 pub type Ensured = Result<(PullRequest, Vec<String>), PullError>;
 
@@ -588,6 +629,14 @@ trait PullForge: Sized {
     async fn merge(&self, merge: &Merge, now: Timestamp) -> Result<MergeOutcome, PullError>;
     async fn close(&self, number: u64, body: &str, comment: &str, now: Timestamp) -> Result<(), PullError>;
     async fn take_label(&self, number: u64, label: &str, now: Timestamp) -> Result<(), PullError>;
+    async fn judged(&self, _: &[u64]) -> Result<Vec<Judged>, PullError> {
+        Ok(Vec::new())
+    }
+
+    async fn past(&self, _: &[BranchName], _: &BranchName) -> Result<Vec<(BranchName, Vec<PullRequest>)>, PullError> {
+        Ok(Vec::new())
+    }
+
     async fn reviews(&self, number: u64) -> Answer<Reviews>;
 
     async fn checks(&self, commit: &CommitId) -> Answer<Checks>;

@@ -1,6 +1,7 @@
 //! The pull requests of one repository, on any forge, and the last known state of each.
 
 mod act;
+mod ahead;
 mod answer;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -42,6 +43,8 @@ pub struct Pulls {
     open: Option<(Timestamp, Vec<PullRequest>)>,
     /// The number of plans so far.
     plan: u64,
+    /// What was asked about many pull requests at once.
+    ahead: ahead::AskedAhead,
     /// Merges that the forge refused recently.
     refused: HashMap<u64, act::Refused>,
     /// When the forge last said that the branch of a pull request, at this tip, is up to date enough.
@@ -77,6 +80,7 @@ impl Pulls {
             remembered: HashMap::new(),
             open: None,
             plan: 0,
+            ahead: ahead::AskedAhead::default(),
             refused: HashMap::new(),
             enough: HashMap::new(),
             no_queue: HashMap::new(),
@@ -123,7 +127,15 @@ impl Pulls {
         now: Timestamp,
     ) -> Vec<(BranchName, Answer<Vec<PullRequest>>)> {
         let mut answers = Vec::new();
+        let heads: Vec<&BranchName> = heads.collect();
         let mut silent = false;
+        if self.forge.has_pulls() && heads.len() >= ahead::MANY {
+            match tokio::time::timeout(PATIENCE, self.open(since, now)).await.map(|open| open.is_ok()) {
+                Ok(true) => self.remember_many(&heads, base, now).await,
+                Ok(false) => {}
+                Err(_) => silent = true,
+            }
+        }
         for head in heads {
             let mut answer = None;
             if !silent {

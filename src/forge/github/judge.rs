@@ -53,21 +53,26 @@ impl Judges for GitHubApi {
 
     /// Statuses and check runs, the latest of each name.
     async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
-        let mut checks = Checks::default();
-        for status in self.statuses(commit).await? {
-            checks.add(&status.context, status.state());
-        }
-        let mut latest: BTreeMap<_, WireCheckRun> = BTreeMap::new();
-        for run in self.runs(commit).await? {
-            if latest.get(&run.place()).is_none_or(|there| there.id < run.id) {
-                drop(latest.insert(run.place(), run));
-            }
-        }
-        for run in latest.values() {
-            checks.add(&run.name, run.state());
-        }
-        Ok(checks)
+        Ok(latest_checks(self.statuses(commit).await?, self.runs(commit).await?))
     }
+}
+
+/// Statuses, and the latest run of each place.
+pub(super) fn latest_checks(statuses: Vec<WireStatus>, runs: Vec<WireCheckRun>) -> Checks {
+    let mut checks = Checks::default();
+    for status in statuses {
+        checks.add(&status.context, status.state());
+    }
+    let mut latest: BTreeMap<_, WireCheckRun> = BTreeMap::new();
+    for run in runs {
+        if latest.get(&run.place()).is_none_or(|there| there.id < run.id) {
+            drop(latest.insert(run.place(), run));
+        }
+    }
+    for run in latest.values() {
+        checks.add(&run.name, run.state());
+    }
+    checks
 }
 
 impl GitHubApi {

@@ -1,10 +1,12 @@
 //! GitHub and GitHub Enterprise Server.
 //!
-//! Design: `wire` is GitHub's JSON; `add` (labels and reviewers), `judge` (reviews and checks), `merge` and `queue`
-//! (merge queues) are what GitHub does in its own way. The rest is in `hosted`.
+//! Design: `wire` is GitHub's JSON; `app` is what a GitHub App comes as, `manifest` how one comes to be, `commits` makes commits that GitHub signs; `add` (labels and reviewers), `judge` (reviews and checks), `merge` and `queue`
+//! (merge queues) are what GitHub does in its own way, `batch` asks about many pull requests at once. The rest is in `hosted`.
 
 mod add;
 mod app;
+mod batch;
+mod commits;
 mod judge;
 mod manifest;
 mod merge;
@@ -32,7 +34,7 @@ pub use self::settings::GitHubSettings;
 use self::wire::{WireError, WirePull, WireRepository};
 use super::error::{ForgeError, Problem};
 use super::hosted::{
-    Api, ApiClient, Ask, Dialect, Hosted, Login, Pages, Repeat, States, WireComment, WireWritten, word,
+    Ahead, Api, ApiClient, Ask, Dialect, Hosted, Login, Pages, Repeat, States, WireComment, WireWritten, word,
 };
 use super::{LenderOpening, Opening, PullError, StatusApi};
 use crate::document::at::At;
@@ -320,6 +322,18 @@ impl Api for GitHubApi {
 
     async fn one(&self, number: u64) -> Result<WirePull, ForgeError> {
         self.api.ask(Ask::get(format!("pulls/{number}"))).await
+    }
+
+    async fn ahead(&self, numbers: &[u64]) -> Result<Vec<Ahead>, ForgeError> {
+        self.ahead(numbers).await
+    }
+
+    async fn past(
+        &self,
+        heads: &[BranchName],
+        base: &BranchName,
+    ) -> Result<Vec<(BranchName, Vec<WirePull>)>, ForgeError> {
+        self.past(heads, base).await
     }
 
     async fn messages(&self, number: u64) -> Result<Vec<String>, ForgeError> {

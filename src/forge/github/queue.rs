@@ -238,7 +238,7 @@ impl GitHubApi {
         Ok((repository.and_then(|it| it.pull_request).unwrap_or_default(), refused))
     }
 
-    async fn in_repository<T: DeserializeOwned>(
+    pub(super) async fn in_repository<T: DeserializeOwned>(
         &self,
         query: &str,
         mut variables: Value,

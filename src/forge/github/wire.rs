@@ -99,6 +99,8 @@ pub(super) struct WireRepository {
     #[expect(dead_code, reason = "an answer without a name is no repository")]
     full_name: String,
     #[serde(default)]
+    pub(super) default_branch: String,
+    #[serde(default)]
     pub(super) archived: bool,
     #[serde(default)]
     pub(super) disabled: bool,
@@ -169,6 +171,9 @@ pub(super) struct WireReview {
 /// A push, or another change of a branch.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireActivity {
+    /// The branch, by its full name.
+    #[serde(rename = "ref")]
+    branch: String,
     /// The new tip.
     after: String,
     /// Who did it; `null` if the account has been deleted.
@@ -177,6 +182,10 @@ pub(super) struct WireActivity {
 }
 
 impl WireActivity {
+    pub(super) fn branch(&self) -> &str {
+        &self.branch
+    }
+
     pub(super) fn pushed(self) -> Option<hosted::PushedTip> {
         Some(hosted::PushedTip { tip: self.after, by: self.actor?.login })
     }
@@ -200,7 +209,7 @@ pub(super) struct WireStatuses {
 #[derive(Debug, Deserialize)]
 pub(super) struct WireStatus {
     pub(super) context: String,
-    state: String,
+    pub(super) state: String,
 }
 
 /// A page of a commit's check runs.
@@ -227,12 +236,73 @@ pub(super) struct WireCheckRun {
 }
 
 impl WireCheckRun {
+    /// A run with its status and conclusion, of an app and a suite.
+    pub(super) fn of(
+        id: u64,
+        name: String,
+        (status, conclusion): (String, Option<String>),
+        (app, suite): (Option<u64>, Option<u64>),
+    ) -> Self {
+        let of = |id: Option<u64>| id.map(|id| WireId { id });
+        Self { id, name, status, conclusion, app: of(app), check_suite: of(suite) }
+    }
+
     /// Identifies what a later run replaces: the same name in the same suite of the same app. Two workflows may have
     /// jobs with the same name, and each counts.
     pub(super) fn place(&self) -> (Option<u64>, Option<u64>, String) {
         let id = |of: &Option<WireId>| of.as_ref().map(|of| of.id);
         (id(&self.app), id(&self.check_suite), self.name.clone())
     }
+}
+
+/// A commit as the repository shows it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireTip {
+    pub(super) sha: String,
+    pub(super) commit: WireTree,
+}
+
+/// Its tree.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireTree {
+    pub(super) tree: WireSha,
+}
+
+/// An object by its id.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireSha {
+    pub(super) sha: String,
+}
+
+/// A commit as the Git database has it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireGitCommit {
+    pub(super) sha: String,
+    pub(super) author: WireSignature,
+    pub(super) committer: WireSignature,
+    #[serde(default)]
+    pub(super) verification: WireVerification,
+}
+
+/// A name in a commit.
+#[derive(Debug, Deserialize)]
+pub(super) struct WireSignature {
+    pub(super) name: String,
+    pub(super) email: String,
+}
+
+/// What GitHub says of a commit's signature.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct WireVerification {
+    #[serde(default)]
+    pub(super) verified: bool,
+    #[serde(default)]
+    pub(super) reason: String,
+    /// What was signed, and how; absent without a signature.
+    #[serde(default)]
+    pub(super) payload: Option<String>,
+    #[serde(default)]
+    pub(super) signature: Option<String>,
 }
 
 /// The result of a merge.
@@ -307,6 +377,39 @@ impl WireError {
             text.push_str(&detail);
         }
         text
+    }
+}
+
+impl WirePull {
+    /// One of this very repository: number, page and state; title, text and draft; head with its tip and base; labels; when it was
+    /// changed, closed and merged.
+    pub(super) fn of_own(
+        (number, html_url, state): (u64, String, &str),
+        (title, body, draft): (String, String, bool),
+        (head, tip, base): (String, String, String),
+        labels: Vec<String>,
+        (updated_at, closed_at, merged_at): (Option<String>, Option<String>, Option<String>),
+    ) -> Self {
+        // Both ends are in one repository, whatever its id.
+        let end = |name: String, sha: String| WireRef { name, sha, repo: Some(WireId { id: 0 }) };
+        Self {
+            number,
+            html_url,
+            state: state.to_owned(),
+            title,
+            body: Some(body),
+            draft: Some(draft),
+            merged_at,
+            closed_at,
+            updated_at,
+            head: end(head, tip),
+            base: end(base, String::new()),
+            labels: labels.into_iter().map(|name| WireLabel { name }).collect(),
+            requested_reviewers: Vec::new(),
+            requested_teams: Vec::new(),
+            merge_commit_sha: None,
+            mergeable_state: None,
+        }
     }
 }
 

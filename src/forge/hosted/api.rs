@@ -75,6 +75,16 @@ pub(in crate::forge) trait Api: Judges + Adds + Merges + Sized {
     fn closed_path(&self, page: u32, since: Option<Timestamp>) -> String;
     /// One.
     async fn one(&self, number: u64) -> Result<Self::Pull, ForgeError>;
+    /// What these are judged by, asked of all of them at once; those that are missing are asked about one by one, and so is
+    /// what is not known of one.
+    async fn ahead(&self, _: &[u64]) -> Result<Vec<Ahead>, ForgeError> {
+        Ok(Vec::new())
+    }
+    /// The pull requests of each of these branches into `base`, newest first, asked of all of them at once; those that are
+    /// missing are asked about one by one.
+    async fn past(&self, _: &[BranchName], _: &BranchName) -> Result<Vec<(BranchName, Vec<Self::Pull>)>, ForgeError> {
+        Ok(Vec::new())
+    }
     /// What a merge whose answer was lost has made, as `there` shows it: that commit, if it is of what was judged.
     fn merged_as(&self, _: &Self::Pull, _: &Merge, commit: CommitId) -> Result<MergeOutcome, ForgeError> {
         Ok(MergeOutcome::Merged { commit })
@@ -144,6 +154,21 @@ pub(in crate::forge) trait Merges {
     async fn dequeue(&self, _: u64) -> Result<DequeueOutcome, ForgeError> {
         Ok(DequeueOutcome::NotThere)
     }
+}
+
+/// What a pull request is judged by, as far as it was told of many at once.
+#[derive(Debug)]
+pub(in crate::forge) struct Ahead {
+    pub(in crate::forge) number: u64,
+    /// The tip that checks and `behind` are about.
+    pub(in crate::forge) tip: String,
+    pub(in crate::forge) branch: String,
+    /// The latest review of each person, with who may give approvals.
+    pub(in crate::forge) reviews: Option<Reviews>,
+    pub(in crate::forge) checks: Option<Checks>,
+    pub(in crate::forge) behind: Option<bool>,
+    /// Who pushed the commits that are approved.
+    pub(in crate::forge) pushes: Vec<PushedTip>,
 }
 
 /// Which pull requests are listed.

@@ -31,21 +31,23 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 pub(super) use answer::word;
-pub(super) use api::{Adds, Api, ForgePull, History, Judges, Merges, States, WireComment, or_empty, web_address};
+pub(super) use api::{
+    Adds, Ahead, Api, ForgePull, History, Judges, Merges, States, WireComment, or_empty, web_address,
+};
 pub(super) use ask::{Ask, Repeat};
 pub(super) use client::ApiClient;
 pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
-pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, may_be_unknown, to_weigh, to_weigh_by_key};
+pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, counts, may_be_unknown, to_weigh, to_weigh_by_key};
 pub(super) use pages::{Listed, Pages};
 pub(super) use settings::split_address;
 
 use self::closed::ClosedPulls;
 use self::ensure::Settled;
-use self::judge::{counts, discount};
+use self::judge::discount;
 use super::error::{ForgeError, Problem};
-use super::{Ensured, Feature, LenderOpening, Opening, PullError, PullForge, StatusApi, Wanted};
+use super::{Ensured, Feature, Judged, LenderOpening, Opening, PullError, PullForge, StatusApi, Wanted};
 use crate::document::secret::SecretSource;
 use crate::git::{LendsToken, MakesCommits};
 use crate::model::{
@@ -150,6 +152,48 @@ impl<A: Api> Hosted<A> {
             let writers = if known { Vec::new() } else { self.api.writers(number).await? };
             discount(&mut reviews, &pushes, &writers, &self.own);
             Ok(reviews)
+        })
+        .await
+    }
+
+    /// What these pull requests are judged by, as far as the forge tells it of many at once. What is missing is to be asked
+    /// one by one.
+    ///
+    /// # Errors
+    /// If it tells nothing.
+    pub async fn judged(&self, numbers: &[u64]) -> Result<Vec<Judged>, ForgeError> {
+        self.in_time("read many pull requests", async {
+            let judged = |ahead: Ahead| {
+                let Ahead { number, tip, mut reviews, checks, behind, pushes, .. } = ahead;
+                // Where nothing says who pushed what was approved, everybody who wrote it is asked for, one by one.
+                reviews = reviews.filter(|reviews| are_known(reviews, &pushes));
+                if let Some(reviews) = &mut reviews {
+                    discount(reviews, &pushes, &[], &self.own);
+                }
+                Some(Judged { number, tip: CommitId::parse(&tip).ok()?, reviews, checks, behind })
+            };
+            Ok(self.api.ahead(numbers).await?.into_iter().filter_map(judged).collect())
+        })
+        .await
+    }
+
+    /// The pull requests of each of these branches into `base`, newest first, as far as the forge tells them of many at once.
+    ///
+    /// # Errors
+    /// If it tells nothing.
+    pub async fn past(
+        &self,
+        heads: &[BranchName],
+        base: &BranchName,
+    ) -> Result<Vec<(BranchName, Vec<PullRequest>)>, ForgeError> {
+        self.in_time("list pull requests", async {
+            let mut all = Vec::new();
+            for (head, pulls) in self.api.past(heads, base).await? {
+                let pulls: Result<Vec<PullRequest>, ForgeError> =
+                    pulls.into_iter().map(|pull| self.model(pull)).collect();
+                all.push((head, pulls?));
+            }
+            Ok(all)
         })
         .await
     }
@@ -297,6 +341,18 @@ impl<A: Api> PullForge for Hosted<A> {
 
     async fn take_label(&self, number: u64, label: &str, _: Timestamp) -> Result<(), PullError> {
         Ok(self.take_label(number, label).await?)
+    }
+
+    async fn judged(&self, numbers: &[u64]) -> Result<Vec<Judged>, PullError> {
+        Ok(self.judged(numbers).await?)
+    }
+
+    async fn past(
+        &self,
+        heads: &[BranchName],
+        base: &BranchName,
+    ) -> Result<Vec<(BranchName, Vec<PullRequest>)>, PullError> {
+        Ok(self.past(heads, base).await?)
     }
 
     async fn reviews(&self, number: u64) -> Answer<Reviews> {

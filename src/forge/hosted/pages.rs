@@ -47,6 +47,25 @@ impl ApiClient {
         self.walk(Ask::get(path), |label, reply, route| self.page_of(label, reply, route)).await
     }
 
+    /// The beginning of a list: so many pages at most.
+    pub(in crate::forge) async fn some_of<T: DeserializeOwned>(
+        &self,
+        path: String,
+        pages: usize,
+    ) -> Result<Vec<T>, ForgeError> {
+        let ask = Ask::get(path);
+        let (mut reply, mut route) = (self.reply(&ask).await?, self.route(&ask));
+        let mut some = Vec::new();
+        for read in 1.. {
+            let (page, next) = self.page_of(&ask.label(), &reply, &route)?;
+            some.extend(page);
+            let Some(next) = next.filter(|_| read < pages) else { break };
+            reply = self.persist(&Ask::get(""), &next).await.map_err(|problem| self.error(&ask.label(), problem))?;
+            route = next;
+        }
+        Ok(some)
+    }
+
     /// The same for a list that is not below the repository.
     pub(in crate::forge) async fn list_of_api<T: DeserializeOwned>(&self, path: String) -> Result<Vec<T>, ForgeError> {
         self.walk(Ask::get(path).of_api(), |label, reply, route| self.page_of(label, reply, route)).await

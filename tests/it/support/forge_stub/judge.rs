@@ -31,6 +31,8 @@ pub(super) struct Judged {
     pub(super) rights: BTreeMap<String, String>,
     /// Who pushed which commit.
     pub(super) pushed: Vec<(String, String)>,
+    /// And to which branch.
+    pushed_to: BTreeMap<String, String>,
     pub(super) statuses: BTreeMap<String, Vec<(String, String)>>,
     pub(super) runs: BTreeMap<String, Vec<(String, String, Option<String>)>>,
     forbidden: Vec<&'static str>,
@@ -72,7 +74,15 @@ impl ForgeStub {
     pub(crate) fn pushed_by(&self, branch: &str, by: &str) {
         let mut state = self.state.lock();
         let tip = state.tip(branch);
+        state.judged.pushed_to.insert(tip.clone(), branch.to_owned());
         state.judged.pushed.push((tip, by.to_owned()));
+    }
+
+    /// Nothing is known any more of pushes to a branch.
+    pub(crate) fn forget_push(&self, branch: &str) {
+        let mut state = self.state.lock();
+        let tip = state.tip(branch);
+        state.judged.pushed.retain(|(of, _)| *of != tip);
     }
 
     /// What somebody may do: `admin`, `write`, `read`, `none`. Collaborators may write unless told otherwise.
@@ -165,20 +175,22 @@ impl State {
         (200, headers, json!(page))
     }
 
-    pub(super) fn activity(&self) -> Answer {
+    pub(super) fn activity(&self, query: &str) -> Answer {
         let push = |(tip, by): &(String, String)| {
             json!({
                 "id": 1,
                 "node_id": "PSH_1",
                 "before": "0".repeat(40),
                 "after": tip,
-                "ref": "refs/heads/landfall/prod",
+                "ref": format!("refs/heads/{}", self.judged.pushed_to.get(tip).map_or("landfall/prod", String::as_str)),
                 "timestamp": "2026-01-05T12:00:00Z",
                 "activity_type": "force_push",
                 "actor": user(&self.shape.api, by),
             })
         };
-        (200, Vec::new(), json!(self.judged.pushed.iter().map(push).collect::<Vec<_>>()))
+        let all: Vec<Value> = self.judged.pushed.iter().map(push).collect();
+        let (headers, page) = self.page("activity", query, all);
+        (200, headers, json!(page))
     }
 
     pub(super) fn permission(&self, login: &str) -> Answer {

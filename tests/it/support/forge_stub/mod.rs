@@ -9,6 +9,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 
 mod azure;
+mod batch;
 mod bitbucket;
 mod bitbucket_dc;
 mod commits;
@@ -215,6 +216,12 @@ struct State {
     protected: bool,
     judged: Judged,
     queue: Queue,
+    objects: Option<Objects>,
+    no_graphql: bool,
+    /// The app that the owner's name, as a code, is exchanged for.
+    app: Option<Value>,
+    /// A permission that the token has not.
+    lacks: &'static str,
     faults: Vec<Fault>,
     log: Vec<Logged>,
 }
@@ -533,6 +540,10 @@ impl ForgeState {
             protected: false,
             judged: Judged::default(),
             queue: Queue::default(),
+            objects: None,
+            no_graphql: false,
+            app: None,
+            lacks: "",
             faults: Vec::new(),
             log: Vec::new(),
         };
@@ -649,6 +660,9 @@ impl State {
         }
         let (path, query) = logged.target.split_once('?').unwrap_or((&logged.target, ""));
         let Some(path) = path.strip_prefix(prefix) else { return refuse(404, "Not Found") };
+        if path == "/graphql" && self.no_graphql {
+            return refuse(403, "Resource not accessible by integration");
+        }
         if path == "/graphql" {
             return self.graphql(&logged.body);
         }
@@ -714,7 +728,15 @@ impl State {
             ("GET", ["pulls", _, "commits"], Some(number)) => self.commits_of(number),
             ("GET", ["pulls", _, "reviews"], Some(number)) => self.reviews(number, query),
             ("PUT", ["pulls", _, "merge"], Some(number)) => self.merge(number, &logged.body),
-            ("GET", ["activity"], _) => self.activity(),
+            ("POST", [part @ ("statuses" | "deployments"), ..], _) if self.lacks == *part => {
+                let (status, mut headers, body) = refuse(403, "Resource not accessible by integration");
+                headers.push(("x-accepted-github-permissions", format!("{part}=write")));
+                (status, headers, body)
+            }
+            ("POST", ["statuses", sha], _) => refuse(422, &format!("No commit found for SHA: {sha}")),
+            ("POST", ["deployments"], _) => refuse(422, "No ref found for: 0000000000000000000000000000000000000000"),
+            ("GET", ["activity"], _) => self.activity(query),
+            (method, ["git", rest @ ..], _) => self.git_database(method, rest, &logged.body),
             ("GET", ["collaborators", login, "permission"], _) => self.permission(login),
             ("GET", ["commits", branch], _) => self.commit_at(&decoded(branch)),
             ("GET", ["commits", sha, "status"], _) => self.combined(sha, query),
