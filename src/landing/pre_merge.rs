@@ -31,13 +31,15 @@ pub fn review(url: &str, message: &str) -> Landing {
 
 /// A hold that follows from no gate of its own.
 fn of_attention(hold: &Hold, or_wait: &str) -> Option<Landing> {
-    let (state, next) = match hold.attention {
+    let (state, code, next) = match hold.attention {
         Attention::Incident => (
             State::Stuck,
+            CauseCode::Suspended,
             format!("find out what else writes to {}, and stop one of the two{or_wait}", hold.update.overlay),
         ),
         Attention::PushedAgain => (
             State::Stuck,
+            CauseCode::Retagged,
             format!(
                 "find out who pushed it again and what is in it; then run `landfall release {}` to accept it, or write another tag",
                 hold.update.app
@@ -45,11 +47,12 @@ fn of_attention(hold: &Hold, or_wait: &str) -> Option<Landing> {
         ),
         Attention::Undecidable => (
             State::Paused,
+            CauseCode::Suspended,
             format!("set `adopt: true` in the policy {}, or write the first version by hand", hold.update.policy),
         ),
         Attention::Expected | Attention::Never => return None,
     };
-    Some(landing(state, Some(Rung::Committed), CauseCode::Suspended, &hold.reason, next))
+    Some(landing(state, Some(Rung::Committed), code, &hold.reason, next))
 }
 
 /// A held update.

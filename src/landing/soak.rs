@@ -184,6 +184,7 @@ fn is_healthy(row: &Row) -> bool {
 fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Option<Timestamp> {
     let tracked = &row.tracked;
     let version = &tracked.declared.version;
+    records.iter_mut().for_each(|record| record.settle(now));
     let at = records.iter().rposition(|record| record.version == *version && !record.over);
     if !is_healthy(row) {
         if let Some(record) = records.iter_mut().rev().find(|record| record.version == *version) {
@@ -221,7 +222,7 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         }
         let more: Vec<Digest> = row.digests.iter().filter(|it| !record.digests.contains(it)).cloned().collect();
         record.digests.extend(more);
-        return Some(record.from.min(now));
+        return Some(record.from);
     }
     let last = records.iter().rev().find(|record| record.version == *version);
     let (failed, anew) = (last.is_some(), last.and_then(|record| record.ended.clone()));
@@ -240,6 +241,18 @@ fn healthy_since(records: &mut Vec<SoakRecord>, row: &Row, now: Timestamp) -> Op
         ended: None,
     });
     Some(from)
+}
+
+impl SoakRecord {
+    /// Takes back times that a clock which was ahead has left: they would count for as long as it was ahead.
+    fn settle(&mut self, now: Timestamp) {
+        if self.from > now {
+            self.from = now;
+            self.anew = Some("the clock was set back since then".to_owned());
+        }
+        self.until = self.until.min(now);
+        self.off = self.off.map(|off| off.min(now));
+    }
 }
 
 /// The state in which a version's soak ended at `off`.
@@ -334,6 +347,21 @@ mod tests {
             (20, landed("1.0.0")),
         ]);
         assert_eq!(found, [None, Some(2), Some(2), None, Some(2), Some(2)]);
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_costs_a_soak_its_time_and_no_more() {
+        let found = history(vec![
+            (0, landed("1.0.0")),
+            (1_500, landed("1.0.0")),
+            // The clock is right again.
+            (10, landed("1.0.0")),
+            (15, landed("1.0.0")),
+            // A silence is noticed although the clock has been later than that before.
+            (60, landed("1.0.0")),
+            (65, landed("1.0.0")),
+        ]);
+        assert_eq!(found, [Some(0), Some(1_500), Some(10), Some(10), Some(60), Some(60)]);
     }
 
     #[test]

@@ -118,6 +118,7 @@ pub enum CauseCode {
     Authentication,
     JobFailed,
     CanaryPaused,
+    Retagged,
     Unproven,
     Stale,
     Unknown,
@@ -219,6 +220,7 @@ impl CauseCode {
             | C::LostRace
             | C::Disk
             | C::CanaryPaused
+            | C::Retagged
             | C::Unproven
             | C::Stale
             | C::Unknown => Blame::Platform,

@@ -110,6 +110,7 @@ pub(super) fn helm_release(root: Field<'_>) -> HelmRelease {
         values_from: references(spec.get("valuesFrom")),
         has_values: spec.get("values").is_filled(),
         has_post_renderers: spec.get("postRenderers").is_filled(),
+        is_tested: spec.get("test").get("enable").flag() && !spec.get("test").get("ignoreFailures").flag(),
         release_name: spec.get("releaseName").text(),
         target_namespace: spec.get("targetNamespace").text(),
         suspend: spec.get("suspend").flag(),

@@ -29,6 +29,14 @@ pub(super) fn make(code: CauseCode, message: impl AsRef<str>, evidence: Vec<Stri
     Cause { code, message: clean(message.as_ref()), evidence: lines, next: clean(next.as_ref()), blame: code.blame() }
 }
 
+/// Adds a line of evidence, unless it is there already or there is enough.
+pub(super) fn add(cause: &mut Cause, line: &str) {
+    let line = clean(line);
+    if cause.evidence.len() < MAX_EVIDENCE && !line.is_empty() && !cause.evidence.contains(&line) {
+        cause.evidence.push(line);
+    }
+}
+
 /// The same cause, marked as not the fault of any version.
 pub(super) fn of_platform(cause: Cause) -> Cause {
     Cause { blame: Blame::Platform, ..cause }
@@ -158,6 +166,7 @@ pub(super) fn next(code: CauseCode, object: &Object, image: Option<&str>) -> Str
             in_namespace(object),
             object.name
         ),
+        C::Retagged => format!("find out who pushed {image} again and what is in it"),
         C::Orphan => {
             "let a controller watch the path, or remove the path from the repository if nothing should deploy it"
                 .to_owned()

@@ -55,7 +55,15 @@ pub(in crate::landing) fn progress<'a>(
     };
     let frozen = argo::frozen(object).is_some();
     let stale = if frozen { None } else { argo::stale(world, object, app) };
-    ControllerProgress { contains, before, after: after(&at, listed), stale, unfinished: None }
+    ControllerProgress { contains, before, after: after(&at, listed), stale, unfinished: unfinished(&at) }
+}
+
+/// A hook after the sync that failed: to Argo CD the sync has failed, although it applied everything and the image is up.
+fn unfinished(at: &At<'_>) -> Option<Landing> {
+    let operation = at.app.operation.as_ref().filter(|it| matches!(it.phase.as_deref(), Some("Failed" | "Error")))?;
+    let about = at.question.git.contained(&operation.revisions) != Contains::No;
+    let failed = about && operation.revisions == at.app.sync_revisions && argo::has_failed_hook(operation);
+    failed.then(|| stuck(Rung::Running, argo::failure(at.object, operation)))
 }
 
 /// Why the change is not applied yet.
@@ -174,12 +182,8 @@ fn operation(at: &At<'_>) -> Option<Landing> {
                 && !at.app.sync_revisions.is_empty()
                 && operation.revisions != at.app.sync_revisions
                 && at.app.auto_sync != AutoSync::Off;
-            let failed = || argo::failure(at.object, operation);
-            match (other, argo::is_outage(operation)) {
-                (true, _) => None,
-                (false, true) => Some(pending(Rung::Applied, failed())),
-                (false, false) => Some(stuck(Rung::Applied, failed())),
-            }
+            // It is over whatever the reason: Argo CD spent its retries, and does not try the same revision again.
+            (!other).then(|| stuck(Rung::Applied, argo::failure(at.object, operation)))
         }
         _ => sync_error(at),
     }

@@ -26,27 +26,40 @@ pub(in crate::landing) fn helm_release<'a>(
     ControllerProgress { contains: fetched, before, after, stale: None, unfinished: unfinished(object, it) }
 }
 
-/// Helm applies before it waits, runs hooks and runs tests: pods may be up long before a release is deployed or has
-/// failed.
+/// Helm applies before it waits, runs hooks and runs tests: pods may be up long before a release is deployed, tested or
+/// has failed. `Ready` sums that up, and leaves out tests whose failures are ignored (`spec.test.ignoreFailures`); source:
+/// helm-controller, `internal/reconcile/release.go`, `summarize`.
 fn unfinished(object: &Object, it: &HelmRelease) -> Option<Landing> {
     let tried = it.last_attempted_generation.is_some() && it.last_attempted_generation == object.generation;
-    if it.suspend || !tried {
+    let untried = it.last_attempted_generation.is_some() && !tried;
+    let ready = condition(&it.conditions, "Ready");
+    let is = |status| ready.is_some_and(|ready| ready.status == status);
+    // Where tests count, nothing but their success ends a release.
+    if it.suspend || untried || !(tried || it.is_tested) || is(ConditionStatus::True) {
         return None;
     }
-    let ready = condition(&it.conditions, "Ready")?;
-    let failures = ["InstallFailed", "UpgradeFailed"];
-    let failed = ready.status == ConditionStatus::False && failures.contains(&ready.reason.as_str());
-    if failed {
-        let made = cause::of_condition(object, flux::release_code(ready), ready);
-        let outage = classify::refusal(&ready.message).is_some_and(Refusal::mends_by_waiting);
+    let tests = condition(&it.conditions, "TestSuccess").filter(|_| it.is_tested);
+    let failed_tests = tests.filter(|tests| tests.status == ConditionStatus::False);
+    let failures = ["InstallFailed", "UpgradeFailed", "TestFailed"];
+    let failed = ready
+        .filter(|ready| ready.status == ConditionStatus::False && failures.contains(&ready.reason.as_str()))
+        // Once its retries are spent, `Ready` says only that.
+        .or(failed_tests.filter(|_| !is(ConditionStatus::Unknown)));
+    if let Some(why) = failed {
+        let made = cause::of_condition(object, flux::release_code(why), why);
+        let outage = classify::refusal(&why.message).is_some_and(Refusal::mends_by_waiting);
         return Some(if outage { pending(Rung::Running, made) } else { stuck(Rung::Running, made) });
     }
-    let going = ready.status == ConditionStatus::Unknown && !is_deployed(it);
+    // A trouble that came later, such as with the chart's source, takes no success back.
+    let untested = it.is_tested && tests.is_none_or(|tests| tests.status != ConditionStatus::True);
+    let going = untested || (is(ConditionStatus::Unknown) && !is_deployed(it));
     going.then(|| {
         let message = format!("{}: Helm has not finished with the current values yet", object.label());
         let last = it.history.first();
         let status = last.and_then(|last| last.status.as_deref()).unwrap_or("none");
-        let evidence = vec![cause::evidence(ready), format!("history[0].status: {status}")];
+        let mut evidence: Vec<String> = ready.map(cause::evidence).into_iter().collect();
+        evidence.push(format!("history[0].status: {status}"));
+        evidence.extend(tests.map(cause::evidence));
         pending(
             Rung::Running,
             cause::make(

@@ -142,8 +142,7 @@ fn operation(world: &World<'_>, object: &Object, app: &Application) -> Option<As
             }
             let synced = app.sync_status.as_deref() == Some("Synced");
             let failed = failure(object, operation);
-            let verdict = if is_outage(operation) { Verdict::Progressing } else { Verdict::Failed };
-            (!synced || failed.code == CauseCode::Hook).then(|| Assessment::because(verdict, failed))
+            (!synced || failed.code == CauseCode::Hook).then(|| Assessment::because(Verdict::Failed, failed))
         }
         _ => {
             let error = app.conditions.iter().find(|c| c.kind == "SyncError")?;
@@ -196,7 +195,7 @@ pub(in crate::landing) fn in_flight(
         let hard = refused(operation).1.is_some_and(Refusal::is_final);
         return Flight { cause: Some(failed), hard };
     }
-    let hook_failed = operation.resources.iter().any(is_failed_hook);
+    let hook_failed = has_failed_hook(operation);
     if hook_failed || said.contains("waiting for completion of hook") {
         return waits_for(world, object, app, said, "completion of hook ", CauseCode::Hook, hook_failed);
     }
@@ -301,9 +300,9 @@ fn refused(operation: &OperationState) -> (&str, Option<Refusal>) {
     (said, classify::refusal(said).or_else(|| classify::refusal(summary)))
 }
 
-/// Whether an operation failed only since something did not answer.
-pub(in crate::landing) fn is_outage(operation: &OperationState) -> bool {
-    !operation.resources.iter().any(is_failed_hook) && refused(operation).1.is_some_and(Refusal::mends_by_waiting)
+/// Whether one of an operation's hooks failed.
+pub(in crate::landing) fn has_failed_hook(operation: &OperationState) -> bool {
+    operation.resources.iter().any(is_failed_hook)
 }
 
 /// The cause of a failed operation: the first refused object says more than the summary.

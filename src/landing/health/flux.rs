@@ -226,7 +226,7 @@ fn by_conditions(
     if let Some(stalled) = stalled {
         let why = ready.filter(|c| c.status == ConditionStatus::False && c.message.len() > stalled.message.len());
         let mut made = cause::of_condition(object, code(why.unwrap_or(stalled)), why.unwrap_or(stalled));
-        made.evidence.push(cause::clean(&cause::evidence(stalled)));
+        cause::add(&mut made, &cause::evidence(stalled));
         return Assessment::because(Verdict::Failed, made);
     }
     let of_this = |c: &&Condition| c.observed_generation.is_none() || c.observed_generation == object.generation;
@@ -299,7 +299,7 @@ fn with_dependency(
         };
         let (broken, why) = plain(target);
         if let (Some(cause), Some(why)) = (&mut out.cause, why) {
-            cause.evidence.push(cause::clean(&why));
+            cause::add(cause, &why);
         }
         if broken {
             out.verdict = Verdict::Failed;
@@ -340,7 +340,9 @@ fn with_workloads(world: &World<'_>, object: &Object, conditions: &[Condition], 
         Some(child) if !paused && (timed_out || found.verdict == Verdict::Current) => {
             let mut child = child;
             child.message = cause::clean(&format!("{}: {}", object.label(), child.message));
-            child.evidence.extend(ready.map(|c| cause::clean(&cause::evidence(c))));
+            if let Some(ready) = ready {
+                cause::add(&mut child, &cause::evidence(ready));
+            }
             Assessment::because(Verdict::Failed, child)
         }
         _ => found,
@@ -369,7 +371,9 @@ fn with_other(world: &World<'_>, object: &Object, other: &Object, found: Assessm
         (Verdict::Failed, Some(why)) => {
             let mut made = why;
             made.message = cause::clean(&format!("{}: {}", object.label(), made.message));
-            made.evidence.extend(found.cause.map(|cause| cause.message));
+            if let Some(found) = found.cause {
+                cause::add(&mut made, &found.message);
+            }
             Assessment::because(Verdict::Failed, made)
         }
         _ => found,

@@ -122,6 +122,7 @@ fn outlook(code: CauseCode) -> Outlook {
         | C::Disk
         | C::JobFailed
         | C::CanaryPaused
+        | C::Retagged
         | C::Unproven
         | C::Stale
         | C::Unknown => Outlook::Lasts,

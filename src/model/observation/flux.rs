@@ -114,6 +114,8 @@ pub struct HelmRelease {
     pub values_from: Vec<ObjectRef>,
     pub has_values: bool,
     pub has_post_renderers: bool,
+    /// Whether a release counts only once its tests have passed.
+    pub is_tested: bool,
     pub release_name: Option<String>,
     pub target_namespace: Option<String>,
     pub suspend: bool,

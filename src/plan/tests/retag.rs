@@ -105,6 +105,8 @@ fn the_written_tag_is_compared_even_while_a_newer_one_waits() {
     let plan = world.complete();
     assert_eq!((plan.actions.len(), plan.holds.len()), (1, 1), "the newer one is written");
     assert_eq!(plan.holds[0].attention, Attention::PushedAgain);
+    let told = crate::landing::pre_merge::held(&plan.holds[0]);
+    assert_eq!(told.cause.map(|cause| cause.code), Some(crate::model::CauseCode::Retagged));
     world.answers.digests.clear();
     assert!(!world.plan().queries.is_empty(), "it is asked for");
 }

@@ -14,6 +14,10 @@ use super::corpus::{Case, cases};
 /// Evidence that the API always writes; without it nothing but the name of a container is left.
 const ALWAYS_THERE: &[&str] = &["restartCount"];
 
+/// Situations in which the image is up, and only a controller's report says that a check of it failed: whether there is
+/// such a check, nothing else tells.
+const ONLY_REPORTED: &[&str] = &["argo-post-sync-hook-failed-with-the-image-live"];
+
 /// Paths of everything below a value, as JSON pointers.
 pub(super) fn paths(value: &Value, at: &str, into: &mut Vec<String>) {
     let mut below = |key: &str, value: &Value| {
@@ -68,7 +72,7 @@ fn judged(case: &Case, values: &[Value]) -> State {
 #[test]
 fn removing_evidence_never_makes_anything_land() {
     let mut wrong = Vec::new();
-    for case in cases().iter().filter(|case| !case.is_landed()) {
+    for case in cases().iter().filter(|case| !case.is_landed() && !ONLY_REPORTED.contains(&case.name.as_str())) {
         let values = case.values();
         let mut objects: Vec<Arc<Object>> = values.iter().map(|value| Arc::new(object::read(value).unwrap())).collect();
         for (index, value) in values.iter().enumerate() {
