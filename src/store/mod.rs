@@ -410,6 +410,11 @@ fn write_listing(
         {
             return Ok(());
         }
+        // A clock that was once ahead must not keep a tag the newest: what was there before is older than what is new.
+        let earlier = before.at.as_second().min(listing.at.as_second() - 1);
+        for tag in seen_after(&first_seen, &name, listing.at.as_second())? {
+            first_seen.insert((name.as_str(), tag.as_str()), earlier)?;
+        }
         for tag in listing.tags.without(&before.tags) {
             first_seen.insert((name.as_str(), tag.as_str()), listing.at.as_second())?;
         }
@@ -430,6 +435,20 @@ fn write_listing(
         row += 1;
     }
     Ok(())
+}
+
+/// The tags of an image that are said to have appeared after a time.
+fn seen_after(
+    first_seen: &impl redb::ReadableTable<(&'static str, &'static str), i64>,
+    name: &str,
+    second: i64,
+) -> Result<Vec<String>, redb::Error> {
+    let mut late = Vec::new();
+    for row in first_seen.range((name, "")..(name, "\u{7f}"))? {
+        let (key, seen) = row?;
+        late.extend((seen.value() > second).then(|| key.value().1.to_owned()));
+    }
+    Ok(late)
 }
 
 /// A listing from its two tables.

@@ -164,7 +164,9 @@ impl Lookup {
             }
             (RegistryQuery::Manifest(name, tag), RegistryAnswer::Manifest(answer)) => {
                 if let Answer::Known(manifest) = &answer {
-                    let seen = self.store().first_seen(&name, &manifest.digest).unwrap_or_else(|| self.asker.now());
+                    let now = self.asker.now();
+                    // A clock that was once ahead must not keep an image young until it is as late again.
+                    let seen = self.store().first_seen(&name, &manifest.digest).map_or(now, |seen| seen.min(now));
                     answers.first_seen.insert((name.clone(), manifest.digest.clone()), seen);
                 }
                 drop(answers.manifests.insert((name, tag), answer));

@@ -124,8 +124,10 @@ impl FirstSeen {
 
     /// The file with these records and tags, without old and excess ones.
     fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, tags: &TagRecords, now: Timestamp) -> Revised {
-        let known =
-            |image: &ImageName, digest: &str| self.times.get(image).and_then(|times| times.get(digest)).copied();
+        // A record from the future was dated by a clock that was ahead: the image is first seen now, and not that late.
+        let known = |image: &ImageName, digest: &str| {
+            self.times.get(image).and_then(|times| times.get(digest)).copied().filter(|at| *at <= now)
+        };
         let mut waiting: Vec<Record<'_>> = seen
             .iter()
             .map(|((image, digest), at)| (image, digest.as_str(), known(image, digest.as_str()).unwrap_or(*at)))
@@ -272,6 +274,14 @@ mod tests {
         let records = FirstSeen { times: times.clone(), ..FirstSeen::default() };
         let Revised { body, adds, .. } = records.with(&seen.iter().cloned().collect(), &TagRecords::new(), now);
         adds.then(|| parse(&body).unwrap().images)
+    }
+
+    #[test]
+    fn a_record_of_a_clock_that_was_ahead_is_written_anew() {
+        let ahead = with(&Times::new(), &[(key("web", 1), at(700))], at(700)).unwrap();
+        let mended = with(&ahead, &[(key("web", 1), at(5))], at(5)).unwrap();
+        assert_eq!(mended.values().flat_map(|times| times.values()).copied().collect::<Vec<_>>(), [at(5)]);
+        assert_eq!(with(&mended, &[(key("web", 1), at(6))], at(6)), None, "once");
     }
 
     #[test]
