@@ -8,6 +8,11 @@ use serde_json::Value;
 /// Paths of fields of the wrong type.
 pub(super) type Malformed = RefCell<Vec<String>>;
 
+/// Maximum length of a text that is kept, in bytes. Kubernetes allows 32 KiB for the message of a condition.
+const MAX_TEXT: usize = 32 << 10;
+/// How much of that is taken from the end if something is left out: build tools put the cause last.
+const TAIL: usize = 8 << 10;
+
 /// Maximum depth of a path that is named completely.
 const DEPTH: usize = 10;
 
@@ -58,10 +63,10 @@ impl<'v> Field<'v> {
         self.value
     }
 
-    /// A text. Whole numbers are converted to text: YAML reads an unquoted `1234567` as a number.
+    /// A text; of one that is longer than anything that is judged, the beginning and the end. Whole numbers are converted to text: YAML reads an unquoted `1234567` as a number.
     pub(super) fn text(self) -> Option<String> {
         match self.value? {
-            Value::String(text) => Some(text.clone()),
+            Value::String(text) => Some(bounded(text)),
             Value::Number(number) if number.is_i64() || number.is_u64() => Some(number.to_string()),
             Value::Null => None,
             _ => self.fault(),
@@ -152,6 +157,15 @@ impl<'v> Field<'v> {
         self.value = value;
         self
     }
+}
+
+/// A text as it is kept.
+fn bounded(text: &str) -> String {
+    if text.len() <= MAX_TEXT {
+        return text.to_owned();
+    }
+    let (head, tail) = (text.floor_char_boundary(MAX_TEXT - TAIL), text.ceil_char_boundary(text.len() - TAIL));
+    format!("{} … {}", &text[..head], &text[tail..])
 }
 
 /// A list without spare capacity: a watcher keeps tens of thousands of objects, and most of their lists have one entry.

@@ -14,6 +14,7 @@ use std::cell::RefCell;
 use serde_json::Value;
 
 use crate::model::observation::{Body, Marks, Object, Other, StatusPresence, group_of};
+use crate::model::visible;
 
 use field::{Field, Malformed};
 
@@ -56,14 +57,16 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
     let faults: Malformed = RefCell::new(Vec::new());
     let root = Field::new(value, &faults);
     let metadata = root.get("metadata");
-    let name = metadata.get("name").text().filter(|name| !name.is_empty());
+    // Kubernetes has no such names, but a server that is not Kubernetes's may: they are shown, so they are visible.
+    let plain = |name: String| visible(&name).into_owned();
+    let name = metadata.get("name").text().filter(|name| !name.is_empty()).map(plain);
     let name = name.ok_or(Unreadable::Missing("metadata.name"))?;
     let body = body(group_of(api_version), kind, root);
     let status = root.get("status");
     let mut object = Object {
-        api_version: api_version.to_owned(),
-        kind: kind.to_owned(),
-        namespace: metadata.get("namespace").text().filter(|namespace| !namespace.is_empty()),
+        api_version: plain(api_version.to_owned()),
+        kind: plain(kind.to_owned()),
+        namespace: metadata.get("namespace").text().filter(|namespace| !namespace.is_empty()).map(plain),
         name,
         uid: metadata.get("uid").text(),
         labels: Marks::labels(meta::texts(metadata.get("labels"))),

@@ -34,6 +34,21 @@ fn what_does_not_say_what_it_is_is_refused() {
 }
 
 #[test]
+fn names_are_visible_and_long_texts_keep_their_beginning_and_end() {
+    let said = format!("begin{}end", "ä".repeat(100_000));
+    let object = object(json!({
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": { "name": "we\u{1b}[8mb\u{202e}", "namespace": "a\nb" },
+        "status": { "conditions": [{ "type": "Progressing", "status": "False", "message": said }] },
+    }));
+    assert_eq!(object.label(), "Deployment a\\u{a}b/we\\u{1b}[8mb\\u{202e}");
+    let Body::Deployment(it) = &object.body else { panic!("{object:?}") };
+    let kept = &it.conditions[0].message;
+    assert!(kept.len() <= 33 << 10 && kept.starts_with("beginä") && kept.ends_with("äend"), "{}", kept.len());
+}
+
+#[test]
 fn fields_of_the_wrong_type_are_absent_and_named() {
     let object = object(named(
         "apps/v1",

@@ -39,6 +39,9 @@ const ANNOTATIONS: [&str; 16] = [
     "rollouts.kruise.io/in-progressing",
 ];
 
+/// Maximum length of a value that is kept, in bytes: whoever may annotate their own objects fills one with 256 KiB.
+const MAX_VALUE: usize = 4 << 10;
+
 /// A key that is kept.
 type Key = &'static str;
 
@@ -60,8 +63,10 @@ impl Marks {
     }
 
     fn of<'e>(known: &[Key], entries: impl IntoIterator<Item = (&'e str, &'e str)>) -> Self {
-        let kept =
-            entries.into_iter().filter_map(|(key, value)| Some((known[known.binary_search(&key).ok()?], value.into())));
+        let bounded = |value: &'e str| value[..value.floor_char_boundary(MAX_VALUE)].into();
+        let kept = entries
+            .into_iter()
+            .filter_map(|(key, value)| Some((known[known.binary_search(&key).ok()?], bounded(value))));
         let mut kept: Vec<(Key, Box<str>)> = kept.collect();
         kept.sort_unstable();
         Self(kept.into())
@@ -85,6 +90,9 @@ mod tests {
 
     #[test]
     fn every_key_is_found_and_no_other() {
+        let long = "ä".repeat(MAX_VALUE);
+        let kept = Marks::annotations([("argocd.argoproj.io/refresh", long.as_str())]);
+        assert_eq!(kept.get("argocd.argoproj.io/refresh").map(str::len), Some(MAX_VALUE));
         for known in [&LABELS[..], &ANNOTATIONS[..]] {
             assert!(known.is_sorted(), "{known:?}");
             let all = known.iter().rev().map(|key| (*key, "it")).chain([("team", "blue"), ("", "")]);
