@@ -119,6 +119,7 @@ pub enum SkipReason {
     HubAndTag,
     CrossplanePackage,
     OciArtifact,
+    OciRange,
     ChartVersion,
 }
 
@@ -142,6 +143,7 @@ impl SkipReason {
             | Self::SymbolicLink
             | Self::Submodule
             | Self::ForeignFile
+            | Self::OciRange
             | Self::ChartVersion => SkipWeight::Expected,
             Self::LooksLikeValues { .. }
             | Self::TagElsewhere { .. }
@@ -327,6 +329,9 @@ impl fmt::Display for SkipReason {
             Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: they are not named here"),
             Self::CrossplanePackage => f.write_str("a Crossplane package: Landfall does not update these yet"),
             Self::ChartVersion => f.write_str("the version of a chart: chart versions are not written yet"),
+            Self::OciRange => {
+                f.write_str("a range of versions of an OCI artifact: Flux itself chooses the newest one in it")
+            }
             Self::OciArtifact => f.write_str("an OCI artifact of Flux: Landfall does not update these yet"),
         }
     }

@@ -5,8 +5,9 @@
 //! decides, and nothing below an ignored folder can be re-included.
 //!
 //! It fails closed: if the file cannot be used completely (too large, not text, a symbolic link, or more work than a
-//! repository may cause), everything is left alone, because it is unknown what the file would have protected. A single
-//! invalid line is reported, and the others count.
+//! repository may cause), everything is left alone, because it is unknown what the file would have protected. So it is
+//! with a control character in a pattern: no path of a repository that is read has one, so the pattern would protect
+//! nothing. A single line that is no pattern is reported, and the others count.
 //!
 //! Nothing is compiled: a pattern takes as much memory as its text, each comparison is counted, and a folder is matched
 //! once for all files in it that are asked about in a row.
@@ -105,6 +106,8 @@ impl Ignore {
             return Self::closed(&format!("it is larger than {} KiB", MAX_SIZE >> 10));
         }
         match std::str::from_utf8(bytes) {
+            // UTF-16 without a mark at its beginning, or what a crash left of a file.
+            Ok(text) if text.contains('\0') => Self::closed("it has NUL bytes, so it is not UTF-8 text"),
             Ok(text) => Self::parse(text),
             Err(_) => Self::closed("it is not valid UTF-8"),
         }
@@ -138,6 +141,13 @@ impl Ignore {
                 return Self::closed(&format!("line {} is longer than {MAX_LINE} bytes", number + 1));
             }
             let Some(rule) = Rule::parse(line) else { continue };
+            // A line of blanks was meant as an empty one.
+            if line.trim().is_empty() {
+                continue;
+            }
+            if line.trim_end_matches('\r').chars().any(char::is_control) {
+                return Self::closed(&format!("line {} has a control character, such as a tab", number + 1));
+            }
             if rules.len() + problems.len() >= MAX_PATTERNS {
                 return Self::closed(&format!("it has more than {MAX_PATTERNS} patterns"));
             }
@@ -406,6 +416,17 @@ mod tests {
                 "{problems:?}"
             );
         }
+    }
+
+    #[test]
+    fn patterns_that_no_path_can_match_leave_everything_alone() {
+        for text in ["a.yaml\nvendor/\t\n", "a\u{1b}.yaml", "a.yaml\rb.yaml\r", "a\0.\0y\0", "# a\0\n", "x\u{85}\n"] {
+            let (mut ignore, problems) = Ignore::read(text.as_bytes());
+            assert!(ignore.is_closed() && ignore.matches(&RepoPath::parse("apps/web.yaml").unwrap()), "{text:?}");
+            assert!(problems[0].reason.to_string().contains("everything in the repository is left alone"), "{text:?}");
+        }
+        let (ignore, problems) = Ignore::read(b"#\ta comment\n\t\n \t \r\na.yaml\r\n");
+        assert_eq!((ignore.is_closed(), problems), (false, Vec::new()));
     }
 
     #[test]

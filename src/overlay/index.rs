@@ -271,6 +271,12 @@ impl PinIndex {
                 found.pins.extend(scan.values.iter().cloned());
             } else if !scan.values.is_empty() {
                 found.skipped.push(skip(unnamed_values(path)));
+            } else if let SkipReason::ForeignFile = unnamed_values(path) {
+                let names_images = scan.values_skipped.iter().any(names_an_image);
+                found.skipped.extend(names_images.then(|| skip(SkipReason::ForeignFile)));
+            } else {
+                // Nothing in it could be written even if it were values, and what it names is said all the same.
+                found.skipped.extend(scan.values_skipped.iter().filter(|skipped| names_an_image(skipped)).cloned());
             }
         }
         let grouped = templates.into_iter();
@@ -352,6 +358,12 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
     let folder = path.parent();
     let slash = if folder.is_empty() { "" } else { "/" };
     SkipReason::LooksLikeValues { pattern: format!("{folder}{slash}{{app}}.{extension}") }
+}
+
+/// Whether what was left alone in a file of any kind is an image for containers, not a picture.
+fn names_an_image(skipped: &Skipped) -> bool {
+    let pictures = [".png", ".svg", ".jpg", ".jpeg", ".gif", ".ico", ".webp"];
+    skipped.image.as_ref().is_some_and(|image| !pictures.iter().any(|end| image.short().ends_with(end)))
 }
 
 fn size(change: &FileChange) -> usize {

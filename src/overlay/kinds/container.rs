@@ -123,13 +123,15 @@ impl Collector<'_, '_> {
     fn oci_repository(&mut self, root: Id) {
         let tree = self.tree;
         let Some(reference) = tree.at(root, &["spec", "ref"]) else { return };
-        // A range moves on its own; a tag or digest is fixed here.
-        let fixed = ["tag", "digest"].iter().find_map(|key| tree.get(reference, key));
-        if let Some(node) = fixed {
+        // A tag or digest is fixed here; a range moves on its own.
+        let written =
+            [("tag", SkipReason::OciArtifact), ("digest", SkipReason::OciArtifact), ("semver", SkipReason::OciRange)];
+        let written = written.into_iter().find_map(|(key, reason)| Some((tree.get(reference, key)?, reason)));
+        if let Some((node, reason)) = written {
             let url = tree.at(root, &["spec", "url"]).and_then(|url| tree.scalar(url));
             let name = url.and_then(|url| url.value.strip_prefix("oci://"));
             let image = name.and_then(|name| crate::model::ImageName::parse(name).ok());
-            self.skip_image(node, SkipReason::OciArtifact, image);
+            self.skip_image(node, reason, image);
         }
     }
 }
@@ -140,7 +142,11 @@ fn is_containers(key: Option<&str>) -> bool {
 
 /// Whether the value of a key that ends in `image` may be one: not a URL, a boolean, a pattern or a sentence.
 fn may_be_image(text: &str) -> bool {
-    !text.contains("://") && !text.contains(char::is_whitespace) && !text.contains('*') && text != "true" && text != "false"
+    !text.contains("://")
+        && !text.contains(char::is_whitespace)
+        && !text.contains('*')
+        && text != "true"
+        && text != "false"
 }
 
 /// Whether a version repeats a tag: it is the same, a part of it between separators, or its first numbers.

@@ -198,7 +198,8 @@ impl Collector<'_, '_> {
     fn name_and_version(&mut self, kind: PinKind, named: &Named, tag: Option<Id>, digest: Option<Id>) {
         let tree = self.tree;
         self.seen.insert(named.source);
-        let written = tag.and_then(|tag| crate::model::Tag::parse(&tree.scalar(tag)?.value).ok().map(|text| (tag, text)));
+        let written =
+            tag.and_then(|tag| crate::model::Tag::parse(&tree.scalar(tag)?.value).ok().map(|text| (tag, text)));
         if kind.role == PinRole::Object
             && let Some((node, tag)) = &written
             && let Some((key, line)) = self.repeated_version(*node, tag)
@@ -239,8 +240,8 @@ impl Collector<'_, '_> {
             self.name_and_version(kind, &named, tag, digest);
             return true;
         }
-        let version = beside(["imageversion", "version"]).map(|(key, _)| key);
-        let elsewhere = version.and_then(|key| self.elsewhere(key));
+        let version = beside(["imageversion", "version"]);
+        let elsewhere = version.and_then(|entry| self.elsewhere(entry));
         if let Some(reason) = elsewhere {
             self.skip_image(value, reason, ImageName::parse(name).ok());
             return true;
@@ -250,7 +251,7 @@ impl Collector<'_, '_> {
     }
 
     /// Where the version of a block without a tag may be: in its `version`, or next to the block.
-    fn tag_elsewhere(&self, block: Id, version: Option<Id>) -> Option<SkipReason> {
+    fn tag_elsewhere(&mut self, block: Id, version: Option<Id>) -> Option<SkipReason> {
         let tree = self.tree;
         let key_of = |mapping: Id, wanted: &[&str]| {
             let mut entries = tree.entries(mapping);
@@ -270,11 +271,13 @@ impl Collector<'_, '_> {
                 text.is_some_and(|text| wanted.contains(&text)) && !is_empty(tree, *value)
             })
         };
-        own.or_else(beside).and_then(|(key, _)| self.elsewhere(key))
+        own.or_else(beside).and_then(|entry| self.elsewhere(entry))
     }
 
-    fn elsewhere(&self, key: Id) -> Option<SkipReason> {
+    /// The entry with the version is told with the image, and not once more by itself.
+    fn elsewhere(&mut self, (key, value): (Id, Id)) -> Option<SkipReason> {
         let text = self.tree.scalar(key)?.value.escape_debug().to_string();
+        self.seen.insert(value);
         Some(SkipReason::TagElsewhere { key: text, line: self.line(key) })
     }
 

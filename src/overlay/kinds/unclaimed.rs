@@ -1,14 +1,15 @@
 //! Reports what looks like an image but was read by no kind, so that no image is skipped silently.
 //!
-//! Three things are recognised: a value that is a full reference with a host or a numbered tag, also as the value of a
+//! Four things are recognised: a value that is a full reference with a host or a numbered tag, also as the value of a
 //! flag (`--image=ghcr.io/acme/web:1.2.3`); a multi-line text that contains such a reference or an image block (a
-//! ConfigMap's manifests, a script); and a `hub` with a `tag`, which several images share. Precise rather than clever:
+//! ConfigMap's manifests, a script); a `hub` with a `tag`, which several images share; and an `imageTag` that belongs to
+//! no image beside it. Precise rather than clever:
 //! anything that is not certainly an image is not reported, because nobody reads a list full of false alarms.
 
 use std::collections::BTreeSet;
 
 use super::{Document, Form};
-use crate::model::{ImageName, ImageReference, SkipReason};
+use crate::model::{ImageName, ImageReference, SkipReason, Tag};
 use crate::overlay::collector::{Collector, is_empty, is_template};
 use crate::overlay::tree::{Id, NodeKind};
 
@@ -42,6 +43,11 @@ impl Collector<'_, '_> {
     }
 
     fn unclaimed_value(&mut self, id: Id, text: &str) {
+        // `imageTag` beside nothing that names an image: a tag for the images that templates name.
+        let is_tag = self.tree.key(id).is_some_and(is_image_tag) && !self.seen.contains(&id);
+        if is_tag && !is_empty(self.tree, id) && Tag::parse(text).is_ok() {
+            return self.skip(id, SkipReason::NoRepository);
+        }
         if !text.contains('/') || self.seen.contains(&id) || self.tree.is_key(id) {
             return;
         }
@@ -91,6 +97,12 @@ impl Collector<'_, '_> {
     }
 }
 
+/// Whether a key says that its value is the tag of an image: `imageTag`, `sidecar_image_tag`.
+fn is_image_tag(key: &str) -> bool {
+    let plain: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
+    plain.len() >= "imagetag".len() && plain.to_ascii_lowercase().ends_with("imagetag")
+}
+
 /// Whether a scalar on one line is a text rather than one value: it has lines of its own, or is JSON.
 fn is_text(value: &str) -> bool {
     value.trim_end().contains('\n') || (value.starts_with(['{', '[']) && value.contains(':') && !is_template(value))
@@ -121,12 +133,18 @@ fn image_in(line: &str) -> Option<ImageReference> {
         let version = &reference.version;
         (version.tag.is_some() || version.digest.is_some()).then_some(reference)
     });
-    valued.or_else(|| line.split_whitespace().find_map(|word| certain_reference(word.trim_matches(quotes))))
+    // `<image>…</image>`, `WEB="…"`, `run('…')`.
+    let apart = |c: char| c.is_whitespace() || quotes.contains(&c) || matches!(c, '<' | '>' | '|');
+    valued.or_else(|| line.split(apart).find_map(certain_reference))
 }
 
 /// The reference in a text, if it certainly is one.
 fn certain_reference(text: &str) -> Option<ImageReference> {
     let text = text.rsplit_once('=').map_or(text, |(_, value)| value);
+    // As CI systems write it: only images are there.
+    if let Some(rest) = text.strip_prefix("docker://") {
+        return ImageReference::parse(rest).ok().filter(|_| text.len() <= MAX_REFERENCE && !is_template(text));
+    }
     let certain = text.len() <= MAX_REFERENCE
         && text.contains('/')
         && text.contains([':', '@'])
@@ -165,6 +183,8 @@ mod tests {
             ("example.com/path:8080", false),
             ("https://example.com/a:1.2", false),
             ("oci://ghcr.io/acme/web:1.2.3", false),
+            ("docker://alpine:3.20", true),
+            ("docker://{{ .image }}", false),
             ("kafka.example.com:9092", false),
             ("/var/lib/x:1.2", false),
             ("{{ .image }}/x:1.2", false),
@@ -176,6 +196,10 @@ mod tests {
             ("      image: nginx:1.25", true),
             ("- image: \"nginx:1.25\",", true),
             ("docker run -it ghcr.io/acme/web:1.2.3 sh", true),
+            ("<image>ghcr.io/acme/agent:v1.2</image>", true),
+            ("WEB=\"ghcr.io/acme/web:1.2.3\" ./start", true),
+            ("4.2.1=quay.io/strimzi/kafka:1.2.0-kafka-4.2.1", true),
+            ("<a href='https://example.com/a:1.2'>", false),
             ("# image: nginx:1.25", false),
             ("image: {{ .Values.image }}", false),
             ("url: https://example.com/x:1", false),

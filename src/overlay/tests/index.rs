@@ -101,6 +101,31 @@ fn values_count_when_something_says_that_they_are() {
 }
 
 #[test]
+fn images_of_files_that_are_nothing_known_are_said_where_nothing_could_be_written() {
+    let mut index = PinIndex::new();
+    index.update(vec![
+        file("eck.yaml", "beats: {podTemplate: {initContainers: [{name: get, image: curlimages/curl}]}}\n"),
+        file("cloudbuild.yaml", "steps:\n- name: gcr.io/k8s-skaffold/skaffold:v2.16.1\n"),
+        file(
+            ".github/workflows/ci.yml",
+            "jobs: {a: {steps: [{run: \"act -P ubuntu=ghcr.io/acme/ubuntu:act-22.04\"}]}}\n",
+        ),
+        file(".github/actions/x/action.yml", "runs:\n  using: docker\n  image: docker://prom/prometheus:v3.9.1\n"),
+        file("mkdocs.yml", "theme: {logo: {image: assets/logo.png}}\n"),
+    ]);
+    let (pins, skipped) = shown(&index, "");
+    assert!(pins.is_empty(), "{pins:?}");
+    let said = [
+        ".github/actions/x/action.yml file: it names images, but",
+        ".github/workflows/ci.yml file: it names images, but",
+        "cloudbuild.yaml 2: looks like an image, but under a key that is not known",
+        "eck.yaml 1: no tag or digest is written for the image curlimages/curl",
+    ];
+    assert_eq!(skipped.len(), said.len(), "{skipped:?}");
+    assert!(skipped.iter().zip(said).all(|(found, said)| found.starts_with(said)), "{skipped:?}");
+}
+
+#[test]
 fn a_large_update_is_the_same_as_many_small_ones() {
     let files = |from: usize| {
         (from..from + 500).map(|n| {

@@ -168,6 +168,36 @@ fn every_image_of_a_text_is_said() {
     );
 }
 
+#[test]
+fn references_in_markup_and_ranges_of_artifacts_are_said() {
+    let agent = "      <image>registry.example.com/jenkins/agent:v4.3.9</image>\n      <alwaysPullImage>true</alwaysPullImage>\n";
+    let name = "agents.yaml";
+    let text = format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  template1: |-\n    <pod>\n{agent}    </pod>\n");
+    check(name, &text, &[], &["6: text inside this value names an image"]);
+    for (reference, said) in [
+        ("semver: \">= 1.8.0-rc.0\"", &["5: a range of versions of an OCI artifact"][..]),
+        ("tag: 0.10.3", &["5: an OCI artifact of Flux"]),
+        ("{}", &[]),
+    ] {
+        let text = format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n  url: oci://ghcr.io/acme/charts/web\n  ref: {}\n",
+            if reference == "{}" { reference.to_owned() } else { format!("{{ {reference} }}") }
+        );
+        check("oci.yaml", &text, &[], said);
+    }
+}
+
+#[test]
+fn a_tag_without_an_image_beside_it_is_said() {
+    check(
+        "values.yaml",
+        "global:\n  imageRegistry: ghcr.io/acme\n  imageTag: v1.10.0\n  imagePullPolicy: Always\nother:\n  image_tag: \"\"\n  \
+         imageTagged: x\n",
+        &[],
+        &["3: no repository next to the tag"],
+    );
+}
+
 /// Some charts write their keys with capitals.
 #[test]
 fn keys_of_helm_values_in_any_case() {
