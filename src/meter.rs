@@ -1,4 +1,5 @@
-//! Counts of what is asked outside: HTTP requests and operations of git, by host and outcome.
+//! Counts of what is asked outside: HTTP requests and operations of git, by host and outcome; and how many requests hosts say
+//! that they still accept.
 //!
 //! Promise: counting waits for a short lock and nothing else. The number of hosts is bounded: what the configuration and Git
 //! name is far below `MOST`, and what servers redirect to beyond that is counted as one.
@@ -8,6 +9,8 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::model::Quota;
 
 /// Maximum number of hosts that are counted each on their own.
 const MOST: usize = 200;
@@ -31,6 +34,8 @@ pub struct Meter {
     counts: BTreeMap<Counted, u64>,
     /// When each host last answered well, by what it was asked.
     successes: BTreeMap<(String, &'static str), Instant>,
+    /// What each host last said is left of its limits, and when, by what is limited.
+    quotas: BTreeMap<(String, &'static str), (Quota, Instant)>,
 }
 
 static METER: LazyLock<Mutex<Meter>> = LazyLock::new(Mutex::default);
@@ -51,6 +56,24 @@ pub fn http(host: Option<&str>, status: Option<u16>) {
         Some(_) => ("client-error", false),
     };
     meter().count(host.unwrap_or("local"), "http", outcome, good.then(Instant::now));
+}
+
+/// Keeps what an answer said is left of a limit. Of hosts that are not counted on their own nothing is kept.
+pub fn quota(host: Option<&str>, resource: &'static str, quota: Quota) {
+    meter().heard(host.unwrap_or("local"), resource, quota, Instant::now());
+}
+
+/// What is left of each host's limits, by what is limited (empty if the host names nothing); not of windows that are over.
+#[must_use]
+pub fn quotas(now: Instant) -> BTreeMap<(String, &'static str), Quota> {
+    meter().quotas.iter().filter_map(|(key, (quota, at))| Some((key.clone(), left(*quota, *at, now)?))).collect()
+}
+
+/// What is left of a limit at a later time, as far as that is known without asking.
+fn left(quota: Quota, at: Instant, now: Instant) -> Option<Quota> {
+    let passed = now.saturating_duration_since(at);
+    let over = quota.reset.or(quota.window).is_some_and(|span| passed >= span);
+    (!over).then(|| Quota { reset: quota.reset.map(|reset| reset.saturating_sub(passed)), ..quota })
 }
 
 /// Counts an operation of git on a remote at this address.
@@ -88,6 +111,12 @@ impl Meter {
         }
         *self.counts.entry(Counted { host, operation, outcome }).or_default() += 1;
     }
+
+    fn heard(&mut self, host: &str, resource: &'static str, quota: Quota, at: Instant) {
+        if self.counts.keys().any(|counted| counted.host == host) {
+            self.quotas.insert((host.to_owned(), resource), (quota, at));
+        }
+    }
 }
 
 /// The host of an address of git, without user and port.
@@ -123,6 +152,23 @@ mod tests {
         ] {
             assert_eq!(host_of(address), host, "{address}");
         }
+    }
+
+    #[test]
+    fn what_is_left_of_a_limit_is_told_until_its_window_is_over() {
+        let (mut meter, now) = (Meter::default(), Instant::now());
+        let seconds = Duration::from_secs;
+        let quota = |reset, window| Quota { remaining: 7, limit: Some(100), window, reset };
+        meter.count("r.example", "http", "ok", Some(now));
+        meter.heard("r.example", "", quota(Some(seconds(60)), None), now);
+        meter.heard("unknown.example", "", quota(None, None), now);
+        assert_eq!(meter.quotas.keys().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["r.example"]);
+        let told =
+            |quota, after| left(quota, now, now + seconds(after)).map(|it| it.reset.map(|reset| reset.as_secs()));
+        assert_eq!(told(quota(Some(seconds(60)), None), 20), Some(Some(40)));
+        assert_eq!(told(quota(Some(seconds(60)), None), 60), None);
+        assert_eq!(told(quota(None, Some(seconds(60))), 61), None);
+        assert_eq!(told(quota(None, None), 9_999), Some(None));
     }
 
     #[test]

@@ -211,7 +211,11 @@ pub async fn send(request: RequestBuilder) -> Result<Response, Broken> {
     let host = request.url().host_str().map(str::to_owned);
     let answer = client.execute(request).await;
     meter::http(host.as_deref(), answer.as_ref().ok().map(|answer| answer.status().as_u16()));
-    Ok(answer?)
+    let answer = answer?;
+    if let Some(left) = quota::read(answer.headers()) {
+        meter::quota(host.as_deref(), quota::resource(answer.headers()), left);
+    }
+    Ok(answer)
 }
 
 /// Scheme, host and port: paths and queries may be secrets.

@@ -27,6 +27,13 @@ pub fn read(headers: &HeaderMap) -> Option<Quota> {
     fielded(headers).or_else(|| named(headers, "ratelimit")).or_else(|| named(headers, "x-ratelimit"))
 }
 
+/// Which of its limits a host speaks of, where it has several: GitHub's `x-ratelimit-resource`, as far as its words are known.
+#[must_use]
+pub fn resource(headers: &HeaderMap) -> &'static str {
+    let said = text(headers, "x-ratelimit-resource").unwrap_or_default();
+    ["core", "graphql", "search"].into_iter().find(|known| *known == said).unwrap_or_default()
+}
+
 /// `ratelimit` and `ratelimit-policy`. Of several policies the one with the least left counts.
 fn fielded(headers: &HeaderMap) -> Option<Quota> {
     let items = |name| text(headers, name).into_iter().flat_map(|text| text.split(','));
@@ -141,6 +148,11 @@ mod tests {
         ] {
             assert_eq!(said(headers), None, "{headers:?}");
         }
+        let unknown = HeaderMap::from_iter([(
+            HeaderName::from_static("x-ratelimit-resource"),
+            HeaderValue::from_static("whatever a server likes"),
+        )]);
+        assert_eq!((resource(&unknown), resource(&HeaderMap::new())), ("", ""));
         let odd = [("x-ratelimit-remaining", "3"), ("x-ratelimit-limit", "x"), ("x-ratelimit-reset", "1774598460")];
         assert_eq!(said(&odd), Some((3, None, None, None)), "no date, so no time");
     }

@@ -107,14 +107,19 @@ impl Budget {
 fn distance(quota: &Quota) -> Duration {
     let limit = quota.limit.unwrap_or(UNNAMED_LIMIT).max(1);
     let until = quota.reset.or(quota.window).unwrap_or(UNNAMED_WINDOW).min(LONGEST * 24);
-    let Some(left) = u32::try_from(quota.remaining).ok().filter(|left| *left > 0) else {
+    if quota.remaining == 0 {
         // Where windows slide, there is more after one request's share of it.
-        let share = u32::try_from(limit).map_or(Duration::ZERO, |limit| until / limit.max(1));
+        let share = u32::try_from(limit).map_or(Duration::ZERO, |limit| until / limit);
         return quota.reset.unwrap_or(share).min(LONGEST);
-    };
+    }
     #[expect(clippy::cast_precision_loss, reason = "a share of a time, which need not be exact")]
     let used = 1.0 - (2.0 * quota.remaining as f64 / limit as f64);
-    if used <= 0.0 { Duration::ZERO } else { (until / left).mul_f64(used).min(LONGEST) }
+    if used <= 0.0 {
+        return Duration::ZERO;
+    }
+    // Billions are as good as no limit.
+    let left = u32::try_from(quota.remaining).unwrap_or(u32::MAX);
+    (until / left).mul_f64(used).min(LONGEST)
 }
 
 #[cfg(test)]
@@ -173,6 +178,16 @@ mod tests {
         assert_eq!(budget.turn(Counted::Listing, seconds(60), now), Err(seconds(300)));
         assert_eq!(budget.turn(Counted::Listing, seconds(60), now + seconds(300)), Ok(Duration::ZERO));
         assert_eq!(budget.left(now), None, "what there was is over");
+    }
+
+    #[test]
+    fn billions_are_as_good_as_no_limit() {
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        for (left, limit) in [(5_000_000_000, 5_000_000_000), (u64::MAX / 4, u64::MAX), (5_000_000_000, u64::MAX)] {
+            budget.heard(Counted::Manifest, quota(left, limit, Some(3_600), Some(3_600)), now);
+            let waits = [(); 3].map(|()| budget.turn(Counted::Manifest, seconds(1), now).unwrap());
+            assert!(waits.iter().all(|wait| *wait < Duration::from_millis(1)), "{left}: {waits:?}");
+        }
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("config", &["model", "policy", "select", "document", "forge", "notify", "registry", "webhooks"]),
     ("http", &["model", "meter"]),
     ("process", &[]),
-    ("meter", &[]),
+    ("meter", &["model"]),
     ("registry", &["model", "http", "process", "document"]),
     ("git", &["model", "overlay", "process", "meter"]),
     // The local forge keeps pull requests in the Git repository itself.
@@ -48,7 +48,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks", "init",
+            "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks", "init", "meter",
         ],
     ),
 ];

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::daemon::Rows;
-use crate::model::{Cause, CauseCode, CommitId, Rung, State, Tracked, TrackedThing, Version};
+use crate::model::{Cause, CauseCode, CommitId, Quota, Rung, State, Tracked, TrackedThing, Version};
 
 use super::output::{Output, Paint};
 use super::report::{Detail, grouped, some_of};
@@ -22,6 +22,36 @@ pub(in crate::cli) struct LandingsReport {
     pub(in crate::cli) updates: Vec<UpdateStatus>,
     /// What could not be read; rows may be missing because of it.
     pub(in crate::cli) problems: Vec<String>,
+    /// What registries and forges say is left of their limits on requests.
+    pub(in crate::cli) budgets: Vec<BudgetStatus>,
+}
+
+/// What a host says is left of a limit on requests.
+#[derive(Debug, Serialize)]
+pub(in crate::cli) struct BudgetStatus {
+    host: String,
+    /// What is limited, where the host has several limits.
+    resource: Option<&'static str>,
+    /// How many requests it still accepts.
+    remaining: u64,
+    /// How many it accepts in a whole window.
+    limit: Option<u64>,
+    /// When there are more again.
+    reset: Option<Timestamp>,
+}
+
+impl BudgetStatus {
+    /// From what is left of each host's limits, by host and by what is limited.
+    pub(in crate::cli) fn all(quotas: BTreeMap<(String, &'static str), Quota>, now: Timestamp) -> Vec<Self> {
+        let budget = |((host, resource), quota): ((String, &'static str), Quota)| Self {
+            host,
+            resource: Some(resource).filter(|resource| !resource.is_empty()),
+            remaining: quota.remaining,
+            limit: quota.limit,
+            reset: quota.reset.and_then(|reset| now.checked_add(reset).ok()),
+        };
+        quotas.into_iter().map(budget).collect()
+    }
 }
 
 /// One row in machine-readable form.
@@ -135,7 +165,7 @@ impl UpdateStatus {
 
 /// The output of `landfall status` for given rows.
 pub(in crate::cli) fn shown(rows: &Rows, output: &Output) -> String {
-    let report = LandingsReport { updates: updates(rows), problems: rows.problems.clone() };
+    let report = LandingsReport { updates: updates(rows), problems: rows.problems.clone(), budgets: Vec::new() };
     text(&report, Detail::Grouped, false, output)
 }
 

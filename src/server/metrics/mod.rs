@@ -122,11 +122,37 @@ fn outside(page: &mut MetricsPage, shown: &Shown) {
             samples.add(&[("host", &host), ("operation", operation)], at.as_second());
         }
     }
+    budgets(page, shown);
     let help = "When a cluster was last heard of.";
     let mut samples = page.metric("cluster_last_success_timestamp_seconds", MetricKind::Gauge, help);
     for (cluster, heard) in shown.tracker.heard() {
         if let Some(at) = heard {
             samples.add(&[("cluster", &cluster)], at.as_second());
+        }
+    }
+}
+
+/// What hosts say is left of their limits.
+fn budgets(page: &mut MetricsPage, shown: &Shown) {
+    let (quotas, now) = (meter::quotas(Instant::now()), shown.clock.now());
+    let help = "Requests that a host still accepts, as it said last.";
+    let mut samples = page.metric("rate_limit_remaining", MetricKind::Gauge, help);
+    for ((host, resource), quota) in &quotas {
+        samples.add(&[("host", host), ("resource", resource)], quota.remaining);
+    }
+    let help = "Requests that a host accepts in a whole window, as it said last.";
+    let mut samples = page.metric("rate_limit_max", MetricKind::Gauge, help);
+    for ((host, resource), quota) in &quotas {
+        if let Some(limit) = quota.limit {
+            samples.add(&[("host", host), ("resource", resource)], limit);
+        }
+    }
+    let help = "When a host accepts more requests again, as it said last.";
+    let mut samples = page.metric("rate_limit_reset_timestamp_seconds", MetricKind::Gauge, help);
+    for ((host, resource), quota) in &quotas {
+        let reset = quota.reset.and_then(|reset| SignedDuration::try_from(reset).ok());
+        if let Some(at) = reset.and_then(|reset| now.checked_add(reset).ok()) {
+            samples.add(&[("host", host), ("resource", resource)], at.as_second());
         }
     }
 }

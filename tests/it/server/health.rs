@@ -3,8 +3,12 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use axum::Router;
+use axum::routing::get as get_route;
+
 use crate::support::process::Signal;
-use crate::support::world::World;
+use crate::support::server::Server;
+use crate::support::world::{World, kustomization, overlay};
 
 use super::support::{SECRET, exchange, get, metric, source, start};
 
@@ -44,6 +48,31 @@ fn it_is_alive_at_once_and_ready_after_the_first_cycle() {
     assert_eq!(get(&address, "/webhooks/ci").0, 405);
     let ran = bot.stop(Signal::TERM);
     assert!(ran.took < Duration::from_secs(120));
+}
+
+#[test]
+fn what_a_registry_says_is_left_of_its_limit_is_told() {
+    let limits = [("ratelimit-limit", "100;w=21600"), ("ratelimit-remaining", "97;w=21600")];
+    let answer = move || std::future::ready((limits, "{\"name\":\"x\",\"tags\":[\"1.2.3\"]}"));
+    let registry = Server::start(Router::new().route("/v2/{*rest}", get_route(answer)));
+    let host = registry.origin.trim_start_matches("http://").to_owned();
+    let limited = kustomization("limited", "1.2.3").replace("REG", &host);
+    let world = World::web().file(&overlay("limited", "dev"), limited).interval("1h").start();
+    world.configure("registries:\n", &format!("registries:\n  - {{ host: \"{host}\", plainHttp: true }}\n"));
+    let told = world.landfall(&["status", "-o", "json"]).json()["budgets"].clone();
+    assert_eq!(
+        told,
+        serde_json::json!([{ "host": "127.0.0.1", "resource": null, "remaining": 97, "limit": 100, "reset": null }])
+    );
+    let (mut bot, address) = start(&world, "");
+    bot.until("the first cycle's end", || get(&address, "/readyz").0 == 200);
+    let (_, text) = get(&address, "/metrics");
+    for line in [
+        "landfall_rate_limit_remaining{host=\"127.0.0.1\",resource=\"\"} 97",
+        "landfall_rate_limit_max{host=\"127.0.0.1\",resource=\"\"} 100",
+    ] {
+        assert!(text.contains(line), "no {line} in {text}");
+    }
 }
 
 #[test]
