@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::model::{ImageName, RepoPath, Skipped};
+use crate::model::{ImageName, Pin, RepoPath, Skipped};
 use crate::policy::{Policy, PolicyMatch, PolicySet, SourceLocation, Write};
+use crate::select;
 
 use super::diagnostic::Diagnostic;
 
@@ -37,6 +38,50 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
     let add = "nothing is written for it; add `write` to one of the policies that match";
     diagnostics.extend(silent.iter().map(|(path, pins)| warn(path, pins, "no policy sets `write` for", add)));
     diagnostics
+}
+
+/// Warnings about current tags that their tag policy passes over: their updates are held, whatever the registry lists. One for
+/// each tag policy.
+#[must_use]
+pub fn held_for_adoption(policies: &PolicySet, pins: &[Pin]) -> Vec<Diagnostic> {
+    let mut held: BTreeMap<SourceLocation, (String, BTreeSet<String>)> = BTreeMap::new();
+    for pin in pins {
+        let Some(tag) = &pin.version.tag else { continue };
+        let effective = policies.effective(&pin.path, &pin.name);
+        let fields = &effective.fields;
+        let Some(tags) = &fields.tags else { continue };
+        // A promotion takes what runs upstream.
+        let free = effective.write == Write::Never
+            || fields.promote_from.is_some()
+            || fields.adopt.as_ref().is_some_and(|adopt| adopt.value);
+        if !free && select::passes_over(&tags.value, tag) {
+            let (_, names) = held
+                .entry(tags.origin.clone())
+                .or_insert_with(|| (effective.policy.clone().unwrap_or_default(), BTreeSet::new()));
+            names.insert(format!("{}:{tag} ({}:{})", pin.name, pin.path, pin.line));
+        }
+    }
+    let warning = |(origin, (policy, names)): (SourceLocation, (String, BTreeSet<String>))| {
+        let (these, tag, their) = match names.len() {
+            1 => (some_of(names), "tag", "its"),
+            _ => (some_of(names), "tags", "their"),
+        };
+        let message = format!(
+            "policy `{policy}` would not choose the current {tag} {these}, so it is unknown whether another is newer and {their} \
+             updates are held"
+        );
+        Diagnostic::warning(&origin, message)
+            .with_hint("set `adopt: true` in the policy to take what it chooses, or write the first version by hand")
+    };
+    held.into_iter().map(warning).collect()
+}
+
+/// The first of some names, and how many more there are.
+fn some_of(names: BTreeSet<String>) -> String {
+    let more = names.len().saturating_sub(NAMED);
+    let mut shown: Vec<String> = names.into_iter().take(NAMED).collect();
+    shown.extend((more > 0).then(|| format!("{more} more")));
+    shown.join(", ")
 }
 
 /// What one policy selects in a repository.
@@ -188,12 +233,8 @@ fn unused(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Di
 }
 
 fn warn(path: &RepoPath, pins: &[(usize, &ImageName)], what: &str, hint: &str) -> Diagnostic {
-    let images: BTreeSet<String> = pins.iter().map(|(_, image)| image.to_string()).collect();
-    let mut names: Vec<String> = images.iter().take(NAMED).cloned().collect();
-    if images.len() > NAMED {
-        names.push(format!("{} more", images.len() - NAMED));
-    }
+    let images = some_of(pins.iter().map(|(_, image)| image.to_string()).collect());
     let line = pins.iter().map(|(line, _)| *line).min().unwrap_or(1);
     let origin = SourceLocation { file: path.to_string(), line, column: 1 };
-    Diagnostic::warning(&origin, format!("{what} {}", names.join(", "))).with_hint(hint)
+    Diagnostic::warning(&origin, format!("{what} {images}")).with_hint(hint)
 }

@@ -177,6 +177,13 @@ pub fn select(policy: &TagPolicy, current: Option<&Tag>, entries: &[TagEntry]) -
     choose(policy, current, distinct(entries).into_iter(), Keep::All, &|| false).unwrap_or_default()
 }
 
+/// Whether a policy passes over this tag by name and has no order that the tag could be compared in, so that it may replace
+/// the tag only where it adopts ([`Selection::adopts`], as far as it is known without the registry).
+#[must_use]
+pub fn passes_over(policy: &TagPolicy, current: &Tag) -> bool {
+    select(policy, Some(current), &[]).adopts
+}
+
 /// The time for a policy's filter and globs was over before all tags were matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimeIsOver;

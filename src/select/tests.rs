@@ -918,5 +918,6 @@ fn a_tag_that_the_policy_passes_over_is_adopted_only_where_an_order_says_so() {
         let moved = selection.selected.as_ref().is_some_and(|it| it.tag.as_str() != current);
         assert_eq!(selection.adopts && moved, adopts && moved, "{current} {selection:?}");
         assert_eq!(selection.adopts, adopts, "{current} {selection:?}");
+        assert_eq!(passes_over(&policy, &Tag::parse(current).unwrap()), adopts, "{current}: known without a listing");
     }
 }

@@ -134,6 +134,30 @@ fn check_knows_files_by_what_they_hold() {
 }
 
 #[test]
+fn a_current_tag_that_its_policy_would_not_choose_is_told_before_any_plan() {
+    let kustomization = |tag: &str| {
+        format!("kind: Kustomization\nimages:\n  - {{ name: web, newName: ghcr.io/acme/web, newTag: {tag} }}\n")
+    };
+    let policy = |name: &str, more: &str| {
+        format!(
+            "  - {{ name: {name}, paths: [\"apps/web/{name}/**\"], environment: {name}, write: commit, {more} \
+             tags: {{ filter: '^prod-(\\d+)-', extract: '$1', numerical: asc }} }}\n"
+        )
+    };
+    let policies = ["dev", "test", "prod"].map(|name| policy(name, if name == "test" { "adopt: true," } else { "" }));
+    let folder = tree(&[
+        ("a/.landfall/p.yaml", &format!("policies:\n{}", policies.concat())),
+        ("a/apps/web/dev/kustomization.yaml", &kustomization("pr-1207-abc")),
+        ("a/apps/web/test/kustomization.yaml", &kustomization("pr-1207-abc")),
+        ("a/apps/web/prod/kustomization.yaml", &kustomization("prod-120-abc")),
+    ]);
+    let ran = run(folder.path(), &["check", "a"]).ends(0);
+    let ran = ran.says("policy `dev` would not choose the current tag ghcr.io/acme/web:pr-1207-abc (apps/web/dev/kustomization.yaml:3)");
+    let ran = ran.says("adopt: true").says("p.yaml:2").says("0 errors, 1 warning");
+    drop(ran);
+}
+
+#[test]
 fn a_branch_that_may_be_the_default_one_is_no_error() {
     let folder = Folder::new();
     let config = |branch: &str| CONFIG.replace("    policies: { file: policies }\n", branch);
@@ -239,7 +263,7 @@ fn explain_needs_to_know_whose_policies() {
     let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "other"]);
     assert!(code == 4 && err.contains("--policies .landfall"), "{err}");
     let (code, _, err) = folder.run(&["explain", "apps/web/dev/k.yaml", "--repository", "none"]);
-    assert!(code == 2 && err.contains("there are other, deploys"), "{err}");
+    assert!(code == 2 && err.contains("there are deploys, other"), "{err}");
 }
 
 #[test]

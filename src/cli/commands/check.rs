@@ -16,10 +16,8 @@ use crate::overlay::TreeScan;
 use crate::policy::{Cap, PolicySet, SourceLocation, Write};
 
 use super::files::ScanTarget;
+use super::policies::POLICY_FOLDER;
 use super::{CliError, Context, Exit, Output, Paint, remote, report, table};
-
-/// The folder of a checkout in which policies are expected unless a configuration says otherwise.
-pub(super) const POLICY_FOLDER: &str = ".landfall";
 
 /// Arguments of `landfall check`.
 #[derive(Debug, clap::Args)]
@@ -170,10 +168,11 @@ impl Report {
         }
     }
 
-    /// Warns about policies that match nothing, and pins without a policy.
+    /// Warns about policies that match nothing, pins without a policy, and pins whose updates can only be held.
     fn coverage(&mut self, policies: &PolicySet, found: &TreeScan) {
         let pins: Vec<_> = found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone(), pin.line)).collect();
         self.diagnostics.extend(config::coverage(policies, &pins, &found.skipped));
+        self.diagnostics.extend(config::held_for_adoption(policies, &found.pins));
         self.policies.extend(config::selections(policies, &pins));
     }
 

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use crate::cli::render::landings::{self, UpdateStatus};
-use crate::config::{self, PolicySource, RepositorySettings, load};
+use crate::config::{self, PolicySource, RepositorySettings};
 use crate::message::{PolicyFieldText, policy_fields};
 use crate::model::{ImageName, RepoPath, Tracked, TrackedThing};
 use crate::overlay::{TreeScan, is_candidate};
 use crate::policy::{Fields, PolicyMatch, PolicySet, SourceLocation};
 
-use super::check::POLICY_FOLDER;
 use super::files::ScanTarget;
+use super::policies::{self, POLICY_FOLDER};
 use super::{CliError, Context, Exit, Output, Paint, bot, names, remote, report, settings, table};
 
 /// Maximum number of places listed; the rest are counted.
@@ -145,7 +145,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
 /// Adds how far the images of the overlays have come.
 fn add_landings(reports: &mut [Report], context: &Context) -> Result<(), CliError> {
     let loaded = settings::load(context)?;
-    let status = bot::block_on(bot::status(&loaded))?;
+    let status = bot::block_on(async { Ok(bot::status(&loaded).await?.0) })?;
     for report in reports {
         let about = |row: &&Tracked| {
             let image = report.image.as_ref().is_none_or(|image| row.image.to_string() == *image);
@@ -259,7 +259,7 @@ fn loaded(args: &ExplainArgs, context: &Context) -> Result<Option<config::Loaded
         Some(_) => None,
         None => config::default_path(Path::new("")),
     });
-    config.map(|path| config::load(&path)).transpose().map_err(|error| failed(&error, context))
+    config.map(|path| config::load(&path)).transpose().map_err(|error| policies::failed(&error, context))
 }
 
 /// The policies that were given, otherwise those of the configuration's repository with its caps, otherwise those of
@@ -270,7 +270,7 @@ fn known<'a>(args: &ExplainArgs, loaded: Option<&'a config::Loaded>, context: &C
         None => None,
     };
     let (place, files, below) = match (&args.policies, chosen) {
-        (Some(path), _) => (path.clone(), Files::Checkout(root_of(path)), String::new()),
+        (Some(path), _) => (path.clone(), Files::Checkout(policies::checkout_of(path)), String::new()),
         (None, Some((loaded, repository))) => match &repository.policies {
             PolicySource::File(path) => (path.clone(), Files::Remote(&loaded.settings, repository), String::new()),
             PolicySource::InRepository { path } => return from_remote(loaded, repository, path.as_str(), context),
@@ -280,66 +280,22 @@ fn known<'a>(args: &ExplainArgs, loaded: Option<&'a config::Loaded>, context: &C
             (root.join(POLICY_FOLDER), Files::Checkout(root), below)
         }
     };
-    let policies = read_policies(&place, chosen.map(|(_, repository)| repository), context)?;
-    Ok(Known { policies, files, below })
-}
-
-/// The checkout that contains the policies; if they are elsewhere, this folder.
-fn root_of(policies: &Path) -> PathBuf {
-    let folder = policies.ancestors().take(2).find(|folder| folder.ends_with(POLICY_FOLDER)).and_then(Path::parent);
-    folder.filter(|root| !root.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()
+    let set = policies::read(&place, chosen.map(|(_, repository)| repository), context)?;
+    Ok(Known { policies: set, files, below })
 }
 
 /// The nearest parent folder with policies, and our position in it.
 fn checkout() -> Result<(PathBuf, String), CliError> {
-    let here = std::env::current_dir().map_err(|error| CliError::caused("this folder cannot be read", &error))?;
-    let root = here.ancestors().find(|folder| folder.join(POLICY_FOLDER).is_dir()).ok_or_else(|| {
+    policies::checkout_around(Path::new(""))?.ok_or_else(|| {
         CliError::new(format!("there is no configuration, and no {POLICY_FOLDER} in this folder or above it"))
             .hint("name policy files with --policies, or a configuration with --config")
-    })?;
-    let below = here.strip_prefix(root).unwrap_or(Path::new("")).to_string_lossy().into_owned();
-    Ok((root.to_owned(), below))
+    })
 }
 
-fn read_policies(
-    place: &Path,
-    repository: Option<&RepositorySettings>,
-    context: &Context,
-) -> Result<PolicySet, CliError> {
-    let files = load::policy_files(place).map_err(|error| failed(&error, context))?;
-    let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let (policies, diagnostics) = config::parse_policy_files(texts.clone());
-    if !diagnostics.is_empty() {
-        for diagnostic in &diagnostics {
-            let source = texts.clone().find(|(name, _)| *name == diagnostic.file).map(|(_, text)| text);
-            context.output.message(&format!("{}\n", diagnostic.render(source, context.output.color())));
-        }
-        return Err(CliError::new("the policies have errors").hint("correct them; `landfall check` shows them again"));
-    }
-    let caps = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
-    Ok(PolicySet::new(policies).with_caps(caps))
-}
-
-fn failed(error: &config::ConfigError, context: &Context) -> CliError {
-    if !error.diagnostics().is_empty() {
-        context.output.message(&error.render(context.output.color()));
-    }
-    match std::error::Error::source(error) {
-        Some(source) => CliError::caused(error.to_string(), source),
-        None => CliError::new(error.to_string()),
-    }
-}
-
-fn choose<'a>(repositories: &'a [RepositorySettings], name: Option<&str>) -> Result<&'a RepositorySettings, CliError> {
-    let names = || repositories.iter().map(|repository| repository.name.as_str()).collect::<Vec<_>>().join(", ");
-    match (name, repositories) {
-        (None, [only]) => Ok(only),
-        (None, _) => Err(CliError::new("the configuration has several repositories")
-            .hint(format!("choose one with --repository: {}", names()))),
-        (Some(name), _) => repositories.iter().find(|repository| repository.name == name).ok_or_else(|| {
-            CliError::new(format!("no repository is named `{name}`")).hint(format!("there are {}", names()))
-        }),
-    }
+fn choose<'a>(all: &'a [RepositorySettings], name: Option<&str>) -> Result<&'a RepositorySettings, CliError> {
+    let wanted = names::chosen(name, all.iter().map(|repository| repository.name.as_str()))?;
+    let found = all.iter().find(|repository| repository.name == wanted);
+    found.ok_or_else(|| names::unknown("repository", wanted, all.iter().map(|repository| repository.name.as_str())))
 }
 
 fn report_of(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report {
