@@ -58,8 +58,8 @@ pub(super) fn cannot_start(error: &SetupError) -> CliError {
     }
 }
 
-/// The current state, freshly read; writes nothing and notifies nobody.
-pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
+/// The current state, freshly read, and the bot that has read it; writes nothing and notifies nobody.
+pub(super) async fn status(loaded: &Loaded) -> Result<(Arc<Rows>, Bot), CliError> {
     let mut bot = open(loaded).await?;
     let tracker = tracker(loaded, &bot, Vec::new())?;
     bot.view(&tracker).await;
@@ -68,7 +68,9 @@ pub(super) async fn status(loaded: &Loaded) -> Result<Arc<Rows>, CliError> {
         bot.view(&tracker).await;
     }
     tracker.listed(LISTING).await;
-    tracker.look().await.ok_or_else(|| CliError::new("reading the clusters failed unexpectedly; see the log"))
+    let rows = tracker.look().await;
+    let rows = rows.ok_or_else(|| CliError::new("reading the clusters failed unexpectedly; see the log"))?;
+    Ok((rows, bot))
 }
 
 /// How long unfinished work may take to stop when a command ends.

@@ -10,7 +10,7 @@ use crate::daemon::{self, Bot, Clock, DecideError, Decided, Deciding, NewDecisio
 use crate::model::{CommitId, FailureCode};
 
 use super::render::cycle_json::{HoldReport, UpdateReport};
-use super::{CliError, Context, Exit, Output, Paint, bot, report, settings, short};
+use super::{CliError, Context, Exit, Output, Paint, bot, names, report, settings, short};
 
 /// The first pause after a lost race.
 pub(super) const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
@@ -130,20 +130,10 @@ pub(super) fn run(who: &Who, reason: Option<String>, what: NewDecision, context:
 
 /// Selects the repository.
 pub(super) fn choose<'b>(bot: &'b mut Bot, name: Option<&str>) -> Result<&'b mut Repository, CliError> {
-    let names: Vec<String> = bot.repositories.iter().map(|repository| repository.name().to_owned()).collect();
-    let there = format!("there are {}", names.join(", "));
-    let wanted = match (name, names.as_slice()) {
-        (Some(name), _) => name.to_owned(),
-        (None, [only]) => only.clone(),
-        (None, _) => {
-            return Err(CliError::new("the configuration has several repositories")
-                .hint(format!("choose one with --repository: {there}")));
-        }
-    };
-    bot.repositories
-        .iter_mut()
-        .find(|repository| repository.name() == wanted)
-        .ok_or_else(|| CliError::new(format!("no repository is named `{wanted}`")).hint(there))
+    let all: Vec<String> = bot.repositories.iter().map(|repository| repository.name().to_owned()).collect();
+    let wanted = names::chosen(name, all.iter().map(String::as_str))?.to_owned();
+    let found = bot.repositories.iter_mut().find(|repository| repository.name() == wanted);
+    found.ok_or_else(|| names::unknown("repository", &wanted, all.iter().map(String::as_str)))
 }
 
 /// An error of a decision, with its next step.

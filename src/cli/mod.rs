@@ -10,6 +10,8 @@ mod decision;
 mod error;
 mod files;
 mod filters;
+mod names;
+mod policies;
 mod registry;
 mod remote;
 mod render;
@@ -28,7 +30,7 @@ pub use render::output::{ColorChoice, Format, Output, Paint};
 pub use render::table::table;
 
 use commands::Command;
-use filters::Filters;
+use filters::{Filters, ImageFilters};
 use render::news::News;
 use render::{ago, landings, report, short};
 

@@ -181,31 +181,60 @@ fn clusters(settings: &Settings) -> Result<Vec<Check>, CliError> {
     })
 }
 
-/// The state of a cluster's kinds, with equal states combined.
+/// The state of a cluster's kinds: one row for those that can be read, one for those that are not installed, one for each
+/// that should be readable and is not; several with one failure of the server share a row.
 fn kinds(snapshot: &Snapshot) -> Vec<Check> {
-    let mut groups: BTreeMap<(Status, String), Vec<String>> = BTreeMap::new();
+    let name = snapshot.cluster.to_string();
+    let check = |status, name: String, message| Check { kind: "cluster".to_owned(), name, status, message };
+    let (mut readable, mut absent) = (Vec::new(), Vec::new());
+    let mut lost: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut refused = Vec::new();
     for (kind, KindStatus { state, .. }) in &snapshot.kinds {
-        let group = match state {
-            KindState::Synced { .. } => (Status::Ok, "can be read".to_owned()),
-            KindState::NotInstalled => (Status::Skipped, "not installed".to_owned()),
-            KindState::Starting => (Status::Failed, "no answer yet: check that the API server answers".to_owned()),
-            KindState::Disconnected { message, .. } => (Status::Failed, message.clone()),
-            KindState::Forbidden { rule, .. } => (
-                Status::Refused,
-                format!(
-                    "not permitted to read it: add this to the bot's role, as in deploy/kubernetes/rbac.yaml:\n{rule}"
-                ),
-            ),
-        };
-        groups.entry(group).or_default().push(kind.resource());
+        let resource = kind.resource();
+        match state {
+            KindState::Synced { .. } => readable.push(resource),
+            KindState::NotInstalled => absent.push(resource),
+            KindState::Starting => {
+                lost.entry("no answer yet: check that the API server answers").or_default().push(resource);
+            }
+            KindState::Disconnected { message, .. } => lost.entry(message).or_default().push(resource),
+            KindState::Forbidden { verb, namespace, rule, .. } => {
+                let place = namespace.as_ref().map_or_else(String::new, |namespace| format!(" in {namespace}"));
+                let message = format!(
+                    "not permitted to {verb} them{place}: add this to the bot's role, as in deploy/kubernetes/rbac.yaml:\n{}",
+                    rule.trim_end()
+                );
+                refused.push(check(Status::Refused, format!("{name} {resource}"), message));
+            }
+        }
     }
-    let check = |((status, message), kinds): ((Status, String), Vec<String>)| Check {
-        kind: "cluster".to_owned(),
-        name: snapshot.cluster.to_string(),
-        status,
-        message: format!("{}: {message}", kinds.join(", ")),
+    let mut checks = Vec::new();
+    if !readable.is_empty() {
+        checks.push(check(Status::Ok, name.clone(), format!("can read:\n{}", in_lines(readable))));
+    }
+    if !absent.is_empty() {
+        checks.push(check(Status::Skipped, name.clone(), format!("not installed:\n{}", in_lines(absent))));
+    }
+    let lost = lost.into_iter().map(|(why, kinds)| {
+        check(Status::Failed, name.clone(), format!("{why}; unknown because of it:\n{}", in_lines(kinds)))
+    });
+    checks.extend(lost);
+    checks.extend(refused);
+    checks
+}
+
+/// Resources, one line for each API group: they all begin there, and no line outgrows a terminal.
+fn in_lines(resources: Vec<String>) -> String {
+    let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for resource in resources {
+        let (plural, group) = resource.split_once('.').unwrap_or((&resource, ""));
+        groups.entry(group.to_owned()).or_default().push(plural.to_owned());
+    }
+    let line = |(group, plurals): (String, Vec<String>)| match group.as_str() {
+        "" => plurals.join(", "),
+        group => format!("{group}: {}", plurals.join(", ")),
     };
-    groups.into_iter().map(check).collect()
+    groups.into_iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// Receivers get nothing unless requested; whether their secrets can be read is known without that.

@@ -58,15 +58,17 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
     let since = since(&args.since, now)?;
     let loaded = settings::load(context)?;
     let filters = &args.filters;
+    filters.check_repository(&loaded.settings)?;
     // Of each repository as many: any of them may have the newest. Images are told apart afterwards.
-    let all = args.dora || filters.image.is_some();
+    let all = args.dora || filters.images.image.is_some();
     let filter = ChangeFilter {
         app: filters.or_app(args.app.as_ref()),
-        environment: filters.environment.as_deref(),
+        environment: filters.images.environment.as_deref(),
         limit: if all { usize::MAX } else { args.limit },
     };
     let is_wanted = |change: &VersionChange| {
-        filters.image.is_none() || ImageName::parse(&change.image).is_ok_and(|image| filters.wants_image(&image))
+        filters.images.image.is_none()
+            || ImageName::parse(&change.image).is_ok_and(|image| filters.images.wants_image(&image))
     };
     // What was before is measured against, but not asked about.
     let asked = |change: &&mut VersionChange| (!args.dora || change.merged >= since) && is_wanted(change);
@@ -76,7 +78,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
         let mut all = Vec::new();
         for repository in &mut bot.repositories {
             let name = repository.name().to_owned();
-            if filters.repository.as_ref().is_some_and(|only| *only != name) {
+            if !filters.wants_repository(&name) {
                 continue;
             }
             let failed =
@@ -89,6 +91,7 @@ pub(super) fn run(args: &HistoryArgs, context: &Context) -> Result<Exit, CliErro
             }
             all.extend(changes);
         }
+        filters.check_names(args.app.as_ref(), &bot)?;
         for change in &mut all {
             let first_seen = first_seen(bot.lookup().store(), change);
             change.remember(landed.of(&change.id, &change.arrived), first_seen);

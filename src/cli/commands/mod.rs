@@ -11,7 +11,6 @@ mod github_app;
 mod history;
 mod hold;
 mod init;
-mod names;
 mod plan;
 mod pr;
 mod promote;
@@ -28,8 +27,8 @@ mod version;
 use clap::{CommandFactory as _, Subcommand};
 
 use super::{
-    CliError, Context, Exit, Filters, Format, News, Output, Paint, ago, bot, decision, files, landings, registry,
-    remote, report, settings, short, table,
+    CliError, Context, Exit, Filters, Format, ImageFilters, News, Output, Paint, ago, bot, decision, files, landings,
+    names, policies, registry, remote, report, settings, short, table,
 };
 
 /// One variant per command; its arguments and implementation are in the file with its name.

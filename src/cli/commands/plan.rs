@@ -88,6 +88,7 @@ struct Report {
 /// `landfall plan`: what would be done now.
 pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
+    args.filters.check_repository(&loaded.settings)?;
     let mut outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?.until(args.patience.deadline());
         let mut outcomes = bot.plan(args.diff).await;
@@ -95,17 +96,9 @@ pub(super) fn plan(args: &PlanArgs, context: &Context) -> Result<Exit, CliError>
             bot::prove(&loaded, &mut bot).await?;
             outcomes = bot.plan(args.diff).await;
         }
+        args.filters.check_names(None, &bot)?;
         Ok(outcomes)
     })?;
-    if let Some(name) = &args.filters.repository
-        && !outcomes.iter().any(|outcome| outcome.repository == *name)
-    {
-        return Err(super::names::unknown(
-            "repository",
-            name,
-            outcomes.iter().map(|outcome| outcome.repository.as_str()),
-        ));
-    }
     args.filters.keep(&mut outcomes);
     let changes = outcomes.iter().any(|repository| !repository.actions.is_empty());
     let answer = if args.exit_code && changes { Exit::Negative } else { Exit::Done };

@@ -69,11 +69,8 @@ pub(super) fn run(args: &PromoteArgs, context: &Context) -> Result<Exit, CliErro
     let outcomes = bot::block_on(async {
         let mut bot = bot::open(&loaded).await?;
         if let Some(name) = &args.who.repository {
-            let there = |repository: &Repository| repository.name() == name;
-            if !bot.repositories.iter().any(there) {
-                return Err(CliError::new(format!("there is no repository `{name}` in the configuration")));
-            }
-            bot.repositories.retain(there);
+            names::chosen(Some(name.as_str()), bot.repositories.iter().map(Repository::name))?;
+            bot.repositories.retain(|repository| repository.name() == name);
         }
         for repository in &mut bot.repositories {
             repository.ask(asked.clone());

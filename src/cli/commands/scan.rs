@@ -1,14 +1,17 @@
 //! `landfall scan`: the pins below some paths, and what is left alone and why.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
 use super::files::ScanTarget;
-use super::{CliError, Context, Exit, Paint, table};
-use crate::model::{Digest, Pin, PinKind, Skipped, Tag, visible};
+use super::policies::{self, POLICY_FOLDER};
+use super::{CliError, Context, Exit, ImageFilters, Paint, table};
+use crate::model::{Digest, ImageName, Pin, PinKind, RepoPath, Skipped, Tag, visible};
 use crate::overlay::{PIN_KINDS, pin_kind};
+use crate::plan::KnownNames;
+use crate::policy::PolicySet;
 
 /// From more places of one reason on they are counted, and so many of them named.
 const MANY: usize = 10;
@@ -20,6 +23,7 @@ const SHOWN: usize = 3;
 Examples:
   landfall scan .         everything below this folder, offline
   landfall scan --kind kustomize --kind container apps clusters
+  landfall scan . --app web -e prod    what the checkout's policies call so
   landfall scan . -o json | jq -r '.pins[] | \"\\(.image) \\(.tag)\"'
 
 Files named in .landfallignore (the syntax of .gitignore) are left alone.")]
@@ -30,9 +34,12 @@ pub(in crate::cli) struct ScanArgs {
     /// Only pins of this kind; may be repeated.
     #[arg(long, value_name = "KIND", value_parser = parse_kind, long_help = kinds())]
     kind: Vec<PinKind>,
-    /// Only this image: its name, or the last part of it.
-    #[arg(long, value_name = "IMAGE")]
-    image: Option<String>,
+    /// A policy file or a folder of them that says which app and environment a file is of, instead of .landfall in the
+    /// checkout.
+    #[arg(long, value_name = "FILE|DIR")]
+    policies: Option<PathBuf>,
+    #[command(flatten)]
+    filters: ImageFilters,
 }
 
 /// The answer.
@@ -97,18 +104,91 @@ fn parse_kind(text: &str) -> Result<PinKind, String> {
 
 /// Scans and prints.
 pub(super) fn run(args: &ScanArgs, context: &Context) -> Result<Exit, CliError> {
+    let filters = &args.filters;
     let mut report = Report { pins: Vec::new(), skipped: Vec::new() };
+    let mut known = KnownNames::default();
     for path in &args.paths {
-        let target = ScanTarget::scan(path)?;
-        let pins = target.found.pins.iter().filter(|pin| args.kind.is_empty() || args.kind.contains(&pin.kind));
-        let pins = pins.filter(|pin| args.image.as_ref().is_none_or(|image| pin.name.is_called(image)));
-        report.pins.extend(pins.map(|pin| PinView::new(target.shown(pin.path.as_str()), pin)));
-        report.skipped.extend(target.skipped());
+        let named = if filters.names_place() { Some(Named::new(args, path, context)?) } else { None };
+        let target = match &named {
+            Some(named) => ScanTarget::scan_with(path, &|path| {
+                named.path(path.as_str()).is_some_and(|path| named.policies.names_file(&path))
+            })?,
+            None => ScanTarget::scan(path)?,
+        };
+        if let Some(named) = &named {
+            // An environment that a policy names exists before its first file does.
+            let all = named.policies.policies().iter().filter_map(|policy| policy.fields.environment.as_ref());
+            known.environments.extend(all.map(|it| it.value.clone()).filter(|name| !name.contains('{')));
+        }
+        let wanted = |path: &str, image: Option<&ImageName>| {
+            image.is_none_or(|image| filters.wants_image(image))
+                && named.as_ref().is_none_or(|it| it.wants(filters, path, image))
+        };
+        for pin in &target.found.pins {
+            known.images.insert(pin.name.clone());
+            if let Some(named) = &named {
+                named.add_to(&mut known, pin);
+            }
+            if (args.kind.is_empty() || args.kind.contains(&pin.kind)) && wanted(pin.path.as_str(), Some(&pin.name)) {
+                report.pins.push(PinView::new(target.shown(pin.path.as_str()), pin));
+            }
+        }
+        // What has no name may be what was asked for.
+        let left = target.found.skipped.iter().zip(target.skipped());
+        known.images.extend(target.found.skipped.iter().filter_map(|skipped| skipped.image.clone()));
+        report.skipped.extend(left.filter(|(it, _)| wanted(&it.path, it.image.as_ref())).map(|(_, shown)| shown));
     }
+    filters.check(&known)?;
     report.pins.sort_by(|a, b| a.order().cmp(&b.order()));
     report.skipped.sort();
     context.output.data(&report, |report| text(report, context))?;
     Ok(Exit::Done)
+}
+
+/// Which app and environment the files below a PATH are of.
+struct Named {
+    policies: PolicySet,
+    /// Where the PATH is in the checkout; empty for its root.
+    below: String,
+}
+
+impl Named {
+    fn new(args: &ScanArgs, path: &Path, context: &Context) -> Result<Self, CliError> {
+        let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+        let around = policies::checkout_around(folder)?;
+        let (place, below) = match (&args.policies, around) {
+            (Some(given), around) => (given.clone(), around.map(|(_, below)| below).unwrap_or_default()),
+            (None, Some((root, below))) => (root.join(POLICY_FOLDER), below),
+            (None, None) => {
+                let message = format!("there is no {POLICY_FOLDER} in {} or above it", folder.display());
+                return Err(CliError::new(message).hint(
+                    "apps and environments are named by policies: name their files with --policies, or leave out --app and -e",
+                ));
+            }
+        };
+        Ok(Self { policies: policies::read(&place, None, context)?, below })
+    }
+
+    /// A path below the PATH, from the checkout's root.
+    fn path(&self, path: &str) -> Option<RepoPath> {
+        let whole = if self.below.is_empty() { path.to_owned() } else { format!("{}/{path}", self.below) };
+        RepoPath::parse(&whole).ok()
+    }
+
+    /// Whether something in a file is wanted; what has no place may be.
+    fn wants(&self, filters: &ImageFilters, path: &str, image: Option<&ImageName>) -> bool {
+        self.path(path).is_none_or(|path| {
+            let effective = self.policies.effective_for(&path, image);
+            filters.wants_place(&effective.app, effective.environment.as_deref())
+        })
+    }
+
+    fn add_to(&self, known: &mut KnownNames, pin: &Pin) {
+        let Some(path) = self.path(pin.path.as_str()) else { return };
+        let effective = self.policies.effective(&path, &pin.name);
+        known.apps.insert(effective.app);
+        known.environments.extend(effective.environment);
+    }
 }
 
 fn text(report: &Report, context: &Context) -> String {

@@ -1,12 +1,13 @@
 //! `landfall status`: how far every declared image has come.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::cli::render::landings::{self, LandingsReport, UpdateStatus};
+use crate::cli::render::landings::{self, BudgetStatus, LandingsReport, UpdateStatus};
 use crate::config::Loaded;
 use crate::daemon::Rows;
-use crate::model::{Tracked, TrackedThing};
+use crate::meter;
+use crate::model::Tracked;
 
 use super::report::Detail;
 use super::{CliError, Context, Exit, Filters, Format, bot, settings};
@@ -47,19 +48,16 @@ const WATCH: Duration = Duration::from_secs(5);
 /// Shows the state of everything.
 pub(super) fn run(args: &StatusArgs, context: &Context) -> Result<Exit, CliError> {
     let loaded = settings::load(context)?;
+    args.filters.check_repository(&loaded.settings)?;
     if args.watch {
         return watch(args, &loaded, context);
     }
-    let status = bot::block_on(bot::status(&loaded))?;
+    let status = bot::block_on(async {
+        let (status, bot) = bot::status(&loaded).await?;
+        args.filters.check_names(args.app.as_ref(), &bot)?;
+        Ok(status)
+    })?;
     let report = report_of(args, &status);
-    let app = args.filters.or_app(args.app.as_ref());
-    if let Some(app) = app
-        && report.updates.is_empty()
-        // If something could not be read, the app may well exist.
-        && report.problems.is_empty()
-    {
-        return Err(unknown(app, &status));
-    }
     let bad = report.updates.iter().any(UpdateStatus::is_bad);
     context.output.data(&report, |report| shown(args, report, context))?;
     match (args.exit_code && bad, report.problems.is_empty()) {
@@ -73,7 +71,11 @@ fn report_of(args: &StatusArgs, status: &Rows) -> LandingsReport {
     let app = args.filters.or_app(args.app.as_ref());
     let wanted = status.rows.iter().filter(|row: &&Tracked| args.filters.wants(row, app));
     let updates = wanted.map(|row| UpdateStatus::new(row.clone(), status.at)).collect();
-    LandingsReport { updates, problems: status.problems.clone() }
+    LandingsReport {
+        updates,
+        problems: status.problems.clone(),
+        budgets: BudgetStatus::all(meter::quotas(Instant::now()), status.at),
+    }
 }
 
 fn shown(args: &StatusArgs, report: &LandingsReport, context: &Context) -> String {
@@ -106,6 +108,9 @@ fn watch(args: &StatusArgs, loaded: &Loaded, context: &Context) -> Result<Exit, 
                 status = look => status,
             };
             let Some(status) = status else { continue };
+            if before.is_empty() {
+                args.filters.check_names(args.app.as_ref(), &bot)?;
+            }
             let text = shown(args, &report_of(args, &status), context);
             if text != before {
                 // Home, and everything below it cleared.
@@ -115,9 +120,4 @@ fn watch(args: &StatusArgs, loaded: &Loaded, context: &Context) -> Result<Exit, 
             }
         }
     })
-}
-
-fn unknown(app: &str, status: &Rows) -> CliError {
-    let apps = status.rows.iter().filter(|row| row.thing == TrackedThing::Image).map(|row| row.app.as_str());
-    super::names::unknown("app", app, apps)
 }

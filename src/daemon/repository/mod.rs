@@ -13,7 +13,7 @@ use crate::config::RepositorySettings;
 use crate::git::{GitError, Mirror};
 use crate::landing::watchers::Address;
 use crate::model::{BranchName, CommitId, FailureCode};
-use crate::plan::{Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
+use crate::plan::{KnownNames, Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
 use crate::policy::Policy;
 
 use self::session::Session;
@@ -156,6 +156,13 @@ impl Repository {
     #[must_use]
     pub fn places(&self) -> BTreeSet<(String, String)> {
         self.reader.declared().into_iter().filter_map(|image| Some((image.app, image.environment?))).collect()
+    }
+
+    /// The names in its files and policies, as last read; `None` if a branch could not be read, which may have others.
+    #[must_use]
+    pub fn known(&self) -> Option<KnownNames> {
+        let read = self.reader.tip().is_some() && self.reader.missing().is_empty();
+        read.then(|| self.reader.known())
     }
 
     /// Whether a policy needs the health of images: for a promotion or an automatic rollback.

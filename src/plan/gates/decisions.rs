@@ -59,6 +59,15 @@ pub struct KnownNames {
     pub images: BTreeSet<ImageName>,
 }
 
+impl KnownNames {
+    /// Adds the names of another repository.
+    pub fn add(&mut self, other: Self) {
+        self.environments.extend(other.environments);
+        self.apps.extend(other.apps);
+        self.images.extend(other.images);
+    }
+}
+
 /// What a decision may be about.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {

@@ -113,12 +113,19 @@ fn clusters_are_asked_about_every_kind_that_is_read() {
     };
     let report = world.landfall(&["doctor", "-o", "json"]).ends(0).json();
     assert!(
-        all(&report).iter().any(|(status, said)| status == "ok" && said.contains("deployments.apps")),
+        all(&report).iter().any(|(status, said)| status == "ok" && said.contains("apps: deployments, replicasets")),
         "{report:#}"
     );
     stub.quirk(Quirk::new(Effect::Forbidden).resource("pods"));
+    stub.quirk(Quirk::new(Effect::Forbidden).resource("deployments.apps"));
     let report = world.landfall(&["doctor", "-o", "json"]).ends(4).json();
-    let refused: Vec<_> = all(&report).into_iter().filter(|(status, _)| status == "refused").collect();
-    assert_eq!(refused.len(), 1, "{report:#}");
-    assert!(refused[0].1.starts_with("pods: ") && refused[0].1.contains("resources: [\"pods\"]"), "{report:#}");
+    let checks = report["checks"].as_array().unwrap().iter();
+    let refused: Vec<_> = checks.filter(|check| check["status"] == "refused").collect();
+    let names: Vec<_> = refused.iter().map(|check| check["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["eu-1 deployments.apps", "eu-1 pods"], "a row for each right that is missing: {report:#}");
+    assert!(refused[1]["message"].as_str().unwrap().contains("resources: [\"pods\"]"), "{report:#}");
+    let told = world.landfall(&["doctor"]).ends(4);
+    let of_cluster = told.stdout.lines().skip_while(|line| !line.contains("cluster eu-1"));
+    let widest = of_cluster.map(|line| line.chars().count()).max().unwrap();
+    assert!(widest <= 130, "{widest}: {}", told.text());
 }
