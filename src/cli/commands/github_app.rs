@@ -27,6 +27,7 @@ use tokio::sync::{Mutex, mpsc};
 use crate::config::decisions::duration;
 use crate::forge::github::{AppError, AppManifest, AppSite, NewApp};
 
+use super::run::stopped;
 use super::{CliError, Context, Exit, bot};
 
 /// How long GitHub may take for one answer.
@@ -174,7 +175,7 @@ pub(super) fn run(args: &GithubAppArgs, context: &Context) -> Result<Exit, CliEr
             () = tokio::time::sleep(args.timeout) => {
                 return Err(CliError::new("no app was created in time").hint("run this again, or give it longer with --timeout"));
             }
-            _ = tokio::signal::ctrl_c() => return Err(CliError::new("it was stopped before an app was created")),
+            () = stopped() => return Err(CliError::new("it was stopped before an app was created")),
         };
         // The file first: whatever happens next, the key is there.
         write(&mut key, &app.private_key, &app)?;

@@ -3,18 +3,20 @@
 //! Promise: an answer from here is what a single question in the same plan would have got. A forge that does not tell of many at once
 //! costs one request, and is asked about each of them then.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 
 use crate::forge::Judged;
-use crate::model::{BranchName, CommitId, PullState};
-use crate::plan::ForgeQuery;
+use crate::model::{BranchName, CommitId, PullRequest, PullState};
+use crate::plan::{BRANCH_ROOT, ForgeQuery};
 
 use super::{CLOSED_PATIENCE, Pulls, Remembered, is_recent};
 
 /// From this many on, they are asked about at once.
 pub(super) const MANY: usize = 4;
+/// From this many branches on, the list of what was ever closed costs less than asking about each: it has at most thirty pages.
+const VERY_MANY: usize = 31;
 
 /// What was told of many pull requests within one plan.
 #[derive(Debug, Default)]
@@ -38,8 +40,8 @@ impl AskedAhead {
 }
 
 impl Pulls {
-    /// Asks at once what these queries want to know of many pull requests.
-    pub(super) async fn look_ahead(&mut self, queries: &BTreeSet<ForgeQuery>) {
+    /// Asks at once what these queries want to know of many pull requests; whether the forge has stayed silent.
+    pub(super) async fn look_ahead(&mut self, queries: &BTreeSet<ForgeQuery>) -> bool {
         if self.ahead.plan != self.plan {
             self.ahead = AskedAhead { plan: self.plan, ..AskedAhead::default() };
         }
@@ -53,10 +55,12 @@ impl Pulls {
         });
         let wanted: BTreeSet<u64> = wanted.filter(|number| !self.ahead.asked.contains(number)).collect();
         if wanted.len() < MANY {
-            return;
+            return false;
         }
         let numbers: Vec<u64> = wanted.into_iter().collect();
-        match tokio::time::timeout(CLOSED_PATIENCE, self.forge.judged(&numbers)).await {
+        let asked = tokio::time::timeout(CLOSED_PATIENCE, self.forge.judged(&numbers)).await;
+        let silent = asked.is_err();
+        match asked {
             Ok(Ok(judged)) => self.ahead.judged.extend(judged.into_iter().map(|judged| (judged.number, judged))),
             Ok(Err(error)) => {
                 tracing::debug!(repository = self.name, %error, "many pull requests cannot be asked about at once");
@@ -64,6 +68,7 @@ impl Pulls {
             Err(_) => tracing::debug!(repository = self.name, "asking about many pull requests at once took too long"),
         }
         self.ahead.asked.extend(numbers);
+        silent
     }
 
     /// Asks at once for the pull requests of many branches of which nothing recent is known.
@@ -85,13 +90,16 @@ impl Pulls {
             Ok(Ok(past)) => past,
             Ok(Err(error)) => {
                 tracing::debug!(repository = self.name, %error, "many branches cannot be asked about at once");
-                return;
+                Vec::new()
             }
             Err(_) => {
                 tracing::debug!(repository = self.name, "asking about many branches at once took too long");
                 return;
             }
         };
+        let told: HashSet<&BranchName> = past.iter().map(|(head, _)| head).collect();
+        let untold: Vec<&BranchName> = unknown.iter().filter(|head| !told.contains(head)).collect();
+        self.remember_closed(&untold, base, now).await;
         for (head, mut pulls) in past {
             let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
             // Of what is open, the list is as new, and says the same in the same way each time.
@@ -103,6 +111,30 @@ impl Pulls {
             }
             pulls.iter().rev().for_each(|pull| self.hear(pull));
             drop(self.remembered.insert(head, Remembered { at: now, plan: self.plan, pulls }));
+        }
+    }
+
+    /// Puts together, from the lists of what is open and what was closed, what a forge tells of very many branches one by one
+    /// only. The list of closed ones has an end: before anything is written to a branch, it is asked about again.
+    async fn remember_closed(&mut self, heads: &[&BranchName], base: &BranchName, now: Timestamp) {
+        if heads.len() < VERY_MANY {
+            return;
+        }
+        let Ok(closed) = self.forge.closed_pulls(BRANCH_ROOT, now, CLOSED_PATIENCE).await else { return };
+        let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
+        let mut of: HashMap<&BranchName, Vec<PullRequest>> = heads.iter().map(|head| (*head, Vec::new())).collect();
+        for pull in open.iter().chain(&closed).filter(|pull| pull.base == *base) {
+            // One that is in both lists was closed, or opened again, in between: it counts as open.
+            if let Some(pulls) = of.get_mut(&pull.head)
+                && pulls.iter().all(|there| there.number != pull.number)
+            {
+                pulls.push(pull.clone());
+            }
+        }
+        for (head, mut pulls) in of {
+            pulls.sort_by_key(|pull| std::cmp::Reverse(pull.number));
+            let plan = self.plan.wrapping_sub(1);
+            drop(self.remembered.insert(head.clone(), Remembered { at: now, plan, pulls }));
         }
     }
 }

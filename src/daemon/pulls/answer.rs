@@ -22,8 +22,7 @@ impl Pulls {
         let heads =
             queries.iter().filter_map(|query| if let ForgeQuery::Pulls(head) = query { Some(head) } else { None });
         answers.pulls.extend(self.of_all(heads, base, since, now).await);
-        self.look_ahead(queries).await;
-        let mut silent = false;
+        let mut silent = self.look_ahead(queries).await;
         for query in queries {
             match query {
                 ForgeQuery::Open => answers.open = Some(in_time(&mut silent, self.all_open(since, now)).await),

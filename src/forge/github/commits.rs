@@ -116,7 +116,7 @@ impl CommitMaker {
             entry["mode"] = json!("100755");
         }
         match std::str::from_utf8(&file.content) {
-            Ok(text) if inline.saturating_add(text.len()) <= INLINE => {
+            Ok(text) if inline.saturating_add(text.len()) <= INLINE && !text.contains('\0') => {
                 *inline += text.len();
                 entry["content"] = json!(text);
             }

@@ -6,7 +6,7 @@ use landfall::forge::{GitHub, GitHubSettings};
 use landfall::model::{BranchName, CommitId};
 use serde_json::json;
 
-use crate::support::forge_stub::{ForgeStub, TOKEN};
+use crate::support::forge_stub::{ForgeStub, Speech, TOKEN};
 use crate::support::world::{DEV_PROD, Setup, World};
 
 const COUNT: u64 = 500;
@@ -137,5 +137,28 @@ fn a_cycle_asks_of_many_at_once_and_where_it_may_not_one_by_one() {
             assert!(asked.len() <= 8, "{asked:?}");
         }
         assert_eq!(plan["problems"], json!([]), "{plan:#}");
+    }
+}
+
+/// Where a forge tells of one branch at a time only, the lists of what is open and what was closed say enough for a plan.
+#[test]
+fn a_plan_of_very_many_asks_no_forge_about_each() {
+    let apps: Vec<String> = (0..35).map(|at| format!("app{at}")).collect();
+    for speech in [Speech::GitLab, Speech::Gitea] {
+        let with = |setup: Setup, app: &String| setup.app(app, "1.2.3", &["prod"]);
+        let world = apps.iter().fold(World::setup(), with).hosted(speech).start();
+        for app in &apps {
+            world.push_all(&format!("acme/{app}"), &["1.2.3", "1.3.0"]);
+        }
+        world.apply();
+        assert_eq!(world.github().pulls().len(), 35);
+        world.github().close(7);
+        world.github().forget();
+        let plan = world.plan();
+        assert_eq!((&plan["actions"], &plan["problems"]), (&json!([]), &json!([])), "{plan:#}");
+        let rejected = plan["holds"].as_array().unwrap().iter().filter(|hold| hold["gate"] == "hold").count();
+        let asked = world.github().asked();
+        assert!(asked.len() <= 10, "{speech:?}: {} requests: {asked:?}", asked.len());
+        assert_eq!(rejected, 1, "what a person closed stays closed: {plan:#}");
     }
 }
