@@ -15,7 +15,8 @@ const OVERLAYS: usize = 10_000;
 
 fn main() {
     scan();
-    for megabytes in [1, 10] {
+    // Above a million values, which 10 MB of this text have, a file is not read.
+    for megabytes in [1, 8] {
         throughput(megabytes);
     }
 }
@@ -85,6 +86,7 @@ fn throughput(megabytes: usize) {
     let bytes = text.as_bytes();
     let scan = best(3, |_| drop(scan_file(&path, bytes)));
     let pins = scan_file(&path, bytes).pins;
+    assert!(!pins.is_empty(), "{:?}", scan_file(&path, bytes).skipped);
     let to = Version { tag: Some(Tag::parse("2.0.0").unwrap()), digest: None };
     let edits: Vec<_> = pins.iter().map(|pin| PinEdit { pin, to: to.clone(), rename: None }).collect();
     let edited = best(3, |_| drop(edit(&path, bytes, &edits).unwrap()));

@@ -298,7 +298,7 @@ impl Mirror {
             "--update-shallow",
         ];
         let mut done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
-        if !done.success && output::failure(&done.stderr) == FailureKind::Memory {
+        if !done.success && self.failure(&done.stderr) == FailureKind::Memory {
             let _alone = turn(&LARGE_FETCH, LARGE_FETCH_WAIT).await.ok_or_else(|| self.no_turn())?;
             let command = self.invoke("fetch", &options.map(str::to_owned), &refspecs).alone();
             done = command.ended_within(LARGE_FETCH_TIME).await?;
@@ -403,10 +403,19 @@ impl Mirror {
         RemoteCommand { name: name.to_owned(), invocation, remote }
     }
 
+    /// The kind of failure. In a folder of this machine the server is our own child, with what memory it is given.
+    fn failure(&self, stderr: &str) -> FailureKind {
+        let own = self.inner.remote.url.transport() == Transport::File;
+        match own.then(|| output::failure(&output::server_text(stderr))) {
+            Some(FailureKind::Memory) => FailureKind::Memory,
+            _ => output::failure(stderr),
+        }
+    }
+
     /// The error described by standard error.
     pub(super) fn failed(&self, stderr: &str) -> GitError {
         let (remote, message) = (self.remote().to_owned(), output::summary(stderr));
-        match output::failure(stderr) {
+        match self.failure(stderr) {
             FailureKind::Authentication => GitError::Authentication { remote, message },
             FailureKind::NotFound => GitError::NotFound { remote, message },
             FailureKind::RateLimited => GitError::RateLimited { remote, message },
@@ -576,6 +585,26 @@ mod tests {
         assert!(turn(&one, Duration::from_millis(1)).await.is_none());
         drop(held);
         assert!(turn(&one, Duration::ZERO).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn in_a_folder_of_this_machine_the_server_has_the_memory_that_the_bot_gives() {
+        let words = "remote: fatal: inflateInit: out of memory (no message)\nfatal: git upload-pack: aborting";
+        let folder = tempfile::tempdir().unwrap();
+        let folders = folder.path().join("remote.git");
+        for (url, kind) in
+            [(folders.to_str().unwrap(), FailureKind::Memory), ("https://git.example/x.git", FailureKind::Other)]
+        {
+            let remote = RemoteSettings {
+                url: super::super::RemoteUrl::parse(url).unwrap(),
+                credentials: GitCredentials::None,
+                ca_file: None,
+                client_certificate: None,
+                timeout: Duration::from_secs(1),
+            };
+            let mirror = Mirror::open(&folder.path().join(format!("{kind:?}")), remote).await.unwrap();
+            assert_eq!(mirror.failure(words), kind, "{url}");
+        }
     }
 
     #[tokio::test]

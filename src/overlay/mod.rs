@@ -70,13 +70,34 @@ pub struct FileScan {
 }
 
 impl FileScan {
-    /// How much of it is kept, in places: about as much as so many images.
+    /// How much of it is kept, in places: about as much as so many images. What has a long text counts as several.
     #[must_use]
     pub fn places(&self) -> usize {
-        let small =
-            self.names_values.len() + self.links.links.len() + self.links.remote.len() + self.links.declares.len();
-        1 + self.pins.len() + self.values.len() + self.skipped.len() + self.values_skipped.len() + small / 4
+        let pins = self.pins.iter().chain(&self.values).map(pin_text);
+        let skipped = self.skipped.iter().chain(&self.values_skipped).map(skipped_text);
+        let links = self.links.links.iter().map(|link| link.to.len());
+        let names = self.names_values.iter().chain(&self.links.remote).map(String::len);
+        let declares = self.links.declares.iter().map(|it| it.object.namespace.len() + it.object.name.len());
+        let small = links.chain(names).chain(declares).map(weight).sum::<usize>();
+        1 + pins.chain(skipped).map(weight).sum::<usize>() + small / 4
     }
+}
+
+/// Bytes of text that a place may have before it counts as two; paths and keys of real repositories stay far below.
+const PLACE_TEXT: usize = 512;
+
+fn weight(text: usize) -> usize {
+    1 + text / PLACE_TEXT
+}
+
+fn pin_text(pin: &Pin) -> usize {
+    let alias = pin.alias.as_ref().map_or(0, |alias| alias.name.len());
+    pin.path.as_str().len() + pin.key.len() + pin.image.len() + pin.name.repository().len() + alias
+}
+
+fn skipped_text(skipped: &Skipped) -> usize {
+    let image = skipped.image.as_ref().map_or(0, |image| image.repository().len());
+    skipped.path.len() + image + skipped.reason.to_string().len()
 }
 
 /// Whether a file is worth reading: YAML, JSON, a `Kustomization`, or the root's `.landfallignore`.

@@ -2,7 +2,7 @@
 
 use super::{path, show, show_skip};
 use crate::model::SkipReason;
-use crate::overlay::{FileChange, PinIndex};
+use crate::overlay::{FileChange, PinIndex, scan_file};
 
 fn file(name: &str, text: &str) -> FileChange {
     FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() }
@@ -190,6 +190,15 @@ fn where_there_is_no_room_files_are_not_read_and_reported() {
     assert_eq!((index.places(), shown(&index, "").0.len()), (13, 11));
     index.update(vec![FileChange::Unread { path: "a03/kustomization.yaml".to_owned() }, file("b.yaml", "a: 1")]);
     assert_eq!((index.places(), shown(&index, "").0.len()), (3, 1));
+}
+
+#[test]
+fn a_place_with_a_long_text_counts_as_several() {
+    let places = |folder: usize| {
+        let path = path(&format!("{}kustomization.yaml", "a/".repeat(folder)));
+        scan_file(&path, b"images: [{name: a, newTag: v1}]").places()
+    };
+    assert_eq!((places(1), places(1_000)), (2, 5));
 }
 
 #[test]
