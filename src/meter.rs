@@ -22,20 +22,105 @@ const OTHERS: &str = "others";
 pub struct Counted {
     /// The host; `local` for paths.
     pub host: String,
-    /// What was done: `http`, or the operation of git.
-    pub operation: &'static str,
+    /// What was done.
+    pub operation: Operation,
     /// What came of it.
     pub outcome: &'static str,
+}
+
+/// What a host was asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Operation {
+    /// An HTTP request.
+    Http,
+    /// `git fetch`.
+    Fetch,
+    /// `git ls-remote`.
+    LsRemote,
+    /// `git push`.
+    Push,
+    /// Another command of git.
+    Other,
+}
+
+/// In what a host was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP requests of the bot itself.
+    Http,
+    /// Git.
+    Git,
+}
+
+/// How long ago a host last answered.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LastAnswers {
+    /// Well.
+    pub success: Option<Duration>,
+    /// With an error, or not at all.
+    pub failure: Option<Duration>,
 }
 
 /// A table of counts.
 #[derive(Debug, Default)]
 pub struct Meter {
     counts: BTreeMap<Counted, u64>,
-    /// When each host last answered well, by what it was asked.
-    successes: BTreeMap<(String, &'static str), Instant>,
+    /// When each host last answered, by what it was asked.
+    last: BTreeMap<(String, Operation), Last>,
     /// What each host last said is left of its limits, and when, by what is limited.
     quotas: BTreeMap<(String, &'static str), (Quota, Instant)>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    success: Option<Instant>,
+    failure: Option<Instant>,
+}
+
+impl Operation {
+    /// The word in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Fetch => "fetch",
+            Self::LsRemote => "ls-remote",
+            Self::Push => "push",
+            Self::Other => "other",
+        }
+    }
+
+    /// In what it is asked.
+    #[must_use]
+    pub fn protocol(self) -> Protocol {
+        match self {
+            Self::Http => Protocol::Http,
+            Self::Fetch | Self::LsRemote | Self::Push | Self::Other => Protocol::Git,
+        }
+    }
+}
+
+impl Protocol {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "HTTP",
+            Self::Git => "Git",
+        }
+    }
+}
+
+impl LastAnswers {
+    /// Whether the last answer was not a good one.
+    #[must_use]
+    pub fn is_failing(&self) -> bool {
+        match (self.success, self.failure) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(success), Some(failure)) => failure < success,
+        }
+    }
 }
 
 static METER: LazyLock<Mutex<Meter>> = LazyLock::new(Mutex::default);
@@ -55,7 +140,7 @@ pub fn http(host: Option<&str>, status: Option<u16>) {
         Some(500..) => ("server-error", false),
         Some(_) => ("client-error", false),
     };
-    meter().count(host.unwrap_or("local"), "http", outcome, good.then(Instant::now));
+    meter().count(host.unwrap_or("local"), Operation::Http, outcome, (good, Instant::now()));
 }
 
 /// Keeps what an answer said is left of a limit. Of hosts that are not counted on their own nothing is kept.
@@ -78,9 +163,10 @@ fn left(quota: Quota, at: Instant, now: Instant) -> Option<Quota> {
 
 /// Counts an operation of git on a remote at this address.
 pub fn git(address: &str, operation: &str, good: bool) {
-    let operation = ["fetch", "ls-remote", "push"].into_iter().find(|known| *known == operation).unwrap_or("other");
+    let known = [Operation::Fetch, Operation::LsRemote, Operation::Push];
+    let operation = known.into_iter().find(|known| known.as_str() == operation).unwrap_or(Operation::Other);
     let outcome = if good { "ok" } else { "failed" };
-    meter().count(host_of(address), operation, outcome, good.then(Instant::now));
+    meter().count(host_of(address), operation, outcome, (good, Instant::now()));
 }
 
 /// All counts.
@@ -89,15 +175,16 @@ pub fn counts() -> BTreeMap<Counted, u64> {
     meter().counts.clone()
 }
 
-/// How long ago each host answered well, by what it was asked.
+/// How each host did last, by what it was asked.
 #[must_use]
-pub fn ages(now: Instant) -> BTreeMap<(String, &'static str), Duration> {
-    let age = |at: &Instant| now.saturating_duration_since(*at);
-    meter().successes.iter().map(|(key, at)| (key.clone(), age(at))).collect()
+pub fn last(now: Instant) -> BTreeMap<(String, Operation), LastAnswers> {
+    let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+    let answers = |last: &Last| LastAnswers { success: age(last.success), failure: age(last.failure) };
+    meter().last.iter().map(|(key, last)| (key.clone(), answers(last))).collect()
 }
 
 impl Meter {
-    fn count(&mut self, host: &str, operation: &'static str, outcome: &'static str, success: Option<Instant>) {
+    fn count(&mut self, host: &str, operation: Operation, outcome: &'static str, (good, now): (bool, Instant)) {
         let known = |key: &Counted| key.host == host;
         let hosts = || {
             let mut hosts: Vec<&str> = self.counts.keys().map(|key| key.host.as_str()).collect();
@@ -106,9 +193,8 @@ impl Meter {
         };
         let fits = host.len() <= 255 && (self.counts.keys().any(known) || hosts() < MOST);
         let host = if fits { host.to_owned() } else { OTHERS.to_owned() };
-        if let Some(at) = success {
-            self.successes.insert((host.clone(), operation), at);
-        }
+        let last = self.last.entry((host.clone(), operation)).or_default();
+        *(if good { &mut last.success } else { &mut last.failure }) = Some(now);
         *self.counts.entry(Counted { host, operation, outcome }).or_default() += 1;
     }
 
@@ -159,7 +245,7 @@ mod tests {
         let (mut meter, now) = (Meter::default(), Instant::now());
         let seconds = Duration::from_secs;
         let quota = |reset, window| Quota { remaining: 7, limit: Some(100), window, reset };
-        meter.count("r.example", "http", "ok", Some(now));
+        meter.count("r.example", Operation::Http, "ok", (true, now));
         meter.heard("r.example", "", quota(Some(seconds(60)), None), now);
         meter.heard("unknown.example", "", quota(None, None), now);
         assert_eq!(meter.quotas.keys().map(|(host, _)| host.as_str()).collect::<Vec<_>>(), ["r.example"]);
@@ -175,12 +261,26 @@ mod tests {
     fn hosts_beyond_the_bound_are_one() {
         let (mut meter, now) = (Meter::default(), Instant::now());
         for number in 0..3 * MOST {
-            meter.count(&format!("host-{number}"), "http", "ok", Some(now));
+            meter.count(&format!("host-{number}"), Operation::Http, "ok", (true, now));
         }
-        meter.count("host-0", "http", "ok", None);
-        meter.count(&"x".repeat(300), "http", "ok", None);
-        assert_eq!((meter.counts.len(), meter.successes.len()), (MOST + 1, MOST + 1));
-        let count = |host: &str| meter.counts[&Counted { host: host.to_owned(), operation: "http", outcome: "ok" }];
+        meter.count("host-0", Operation::Http, "ok", (true, now));
+        meter.count(&"x".repeat(300), Operation::Http, "ok", (true, now));
+        assert_eq!((meter.counts.len(), meter.last.len()), (MOST + 1, MOST + 1));
+        let counted = |host: &str| Counted { host: host.to_owned(), operation: Operation::Http, outcome: "ok" };
+        let count = |host: &str| meter.counts[&counted(host)];
         assert_eq!((count("host-0"), count(OTHERS)), (2, 2 * MOST as u64 + 1));
+    }
+    #[test]
+    fn a_failure_is_over_when_an_answer_came_after_it() {
+        let second = Duration::from_secs(1);
+        for (success, failure, failing) in [
+            (None, None, false),
+            (None, Some(second), true),
+            (Some(second), None, false),
+            (Some(second), Some(2 * second), false),
+            (Some(2 * second), Some(second), true),
+        ] {
+            assert_eq!(LastAnswers { success, failure }.is_failing(), failing, "{success:?} {failure:?}");
+        }
     }
 }

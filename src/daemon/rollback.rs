@@ -122,7 +122,7 @@ impl Repository {
                 if *asked != there {
                     let now = there.map_or_else(String::new, |version| version.to_string());
                     return Err(DecideError::Nothing(format!(
-                        "somebody else was faster: {} in {} is now {now}",
+                        "somebody else changed it first: {} in {} is now {now}",
                         location.name, location.overlay
                     )));
                 }
@@ -145,7 +145,7 @@ impl Repository {
         }
         if plans.iter().all(|plan| plan.actions.is_empty()) {
             return Err(DecideError::Nothing(match left.is_empty() {
-                true => format!("{app} in {} is there already", ask.environment),
+                true => format!("{app} in {} is already at that version", ask.environment),
                 false => left.join("; "),
             }));
         }
@@ -214,7 +214,7 @@ impl Repository {
                 format!("the history has no version of {place} before {current}; give one with --to TAG")
             });
         };
-        let basis = format!("{} asked for it by name", ask.by);
+        let basis = format!("{} requested this version", ask.by);
         if let Some(once) = past.iter().find(|once| once.version.tag.as_ref() == Some(tag) && once.version != current)
             && (once.version.digest.is_some() || !location.with_digest())
         {

@@ -278,13 +278,13 @@ impl Bot {
                 tracing::error!(%error, "the tracker failed because of a bug in the bot");
             }
             if let Err(error) = waking.await {
-                tracing::error!(%error, "webhooks were of no effect because of a bug in the bot");
+                tracing::error!(%error, "webhooks stopped working because of a bug in the bot");
             }
         };
         tokio::select! {
             () = all => {}
             // Anything aborted here is as good as a crash: the next start finds out what was done.
-            () = overdue(&shared.stop, GRACE + LETTING_GO) => tracing::warn!("not everything has ended in time; it is broken off"),
+            () = overdue(&shared.stop, GRACE + LETTING_GO) => tracing::warn!("some work did not end in time and was aborted"),
         }
     }
 }

@@ -163,16 +163,21 @@ impl Mirror {
     }
 
     pub(super) fn log_entry(&self, repo: &gix::Repository, id: ObjectId) -> Result<LogEntry, GitError> {
-        let commit = self.find_commit(repo, id)?;
-        let raw = RawCommit::parse(&commit.data);
-        Ok(LogEntry {
+        let mut data = self.find_commit(repo, id)?.detach().data;
+        let raw = RawCommit::parse(&data);
+        let start = data.len() - raw.message.len();
+        let mut entry = LogEntry {
             id: commit_id(id),
             parents: raw.parents.into_iter().map(commit_id).collect(),
             author: identity(raw.author),
             committer: identity(raw.committer),
             time: Timestamp::from_second(seconds(raw.committer)).unwrap_or(Timestamp::UNIX_EPOCH),
-            message: raw.message.to_str_lossy().into_owned(),
-        })
+            message: String::new(),
+        };
+        // A message may have megabytes: it stays where it was read.
+        data.drain(..start);
+        entry.message = String::from_utf8(data).unwrap_or_else(|error| error.as_bytes().to_str_lossy().into_owned());
+        Ok(entry)
     }
 }
 

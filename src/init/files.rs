@@ -263,7 +263,7 @@ fn ignored(pins: &[Pin]) -> Option<String> {
         text.push('\n');
     }
     if !folders.is_empty() {
-        text.push_str("# What runs nowhere, or is copied from elsewhere.\n");
+        text.push_str("# Not deployed, or copied from elsewhere.\n");
         for name in folders.keys() {
             text.push_str(name);
             text.push_str("/\n");
@@ -372,7 +372,7 @@ fn registries(text: &mut String, pins: &[Pin]) {
     if lines.is_empty() && comments.is_empty() {
         return;
     }
-    text.push_str("\n# Only registries of which something must be said; the others are used as they are.\n");
+    text.push_str("\n# Only registries that need settings; the others work without.\n");
     text.push_str(if lines.is_empty() { "# registries:\n" } else { "registries:\n" });
     text.push_str(&lines);
     text.push_str(&comments);

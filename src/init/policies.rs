@@ -69,7 +69,7 @@ enum Owner {
 
 /// The policies of another tool, which say what is written.
 fn translated(text: &mut String, from: &Translation) {
-    _ = writeln!(text, "  # What follows is translated from {}; it alone is written.", from.tool);
+    _ = writeln!(text, "  # Translated from {}; only what these policies select is written.", from.tool);
     for policy in &from.policies {
         _ = write!(text, "  # {}\n  - name: {}\n    paths:\n", one_line(&policy.origin), quoted(&policy.name));
         for path in &policy.paths {
@@ -116,7 +116,7 @@ fn rest(text: &mut String, layout: &Layout, owner: Owner) {
 fn policy(text: &mut String, environment: &EnvironmentLayout, before: Option<&EnvironmentLayout>, owner: Owner) {
     let EnvironmentLayout { name, stage, patterns, .. } = environment;
     let why = match stage {
-        _ if owner == Owner::Translated => "Where it is; what is written there is said below.",
+        _ if owner == Owner::Translated => "Where it lives; the policies below say how it is written.",
         Stage::Development => "Follows new versions at once.",
         Stage::Test => "Follows new versions at once, too.",
         Stage::Staging => "Changes by pull request.",
@@ -158,14 +158,14 @@ fn stateful(text: &mut String, pins: &[Pin]) {
     if images.is_empty() {
         return;
     }
-    text.push_str("  # A new major of these needs a migration, so people bring it.\n");
+    text.push_str("  # A new major version of these needs a migration, so people upgrade it.\n");
     for (image, majors) in images {
         let label: String =
             image.repository().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
         let label: String = label.chars().rev().take(40).collect::<Vec<_>>().into_iter().rev().collect();
         let what = match (majors.len(), majors.first()) {
             (1, Some(Some(major))) => format!("tags: {{ semver: \"^{major}\" }}"),
-            _ => "write: never # Its tags do not say what is a new major.".to_owned(),
+            _ => "write: never # Its tags do not show major versions.".to_owned(),
         };
         _ = write!(
             text,

@@ -129,7 +129,8 @@ fn commands(
     ];
     if environment.is_some() {
         commands.push(format!("landfall rollback {name}{here}{of} --reason 'WHY'"));
-        commands.push(format!("landfall promote {name}{here}{of}"));
+        let to = environment.map_or(String::new(), |name| format!(" --to {}", quoted(name)));
+        commands.push(format!("landfall promote {name}{to}{of}"));
     }
     let file = files.iter().find(|file| RepoPath::parse(&file.path).is_ok());
     commands.extend(file.map(|file| format!("landfall explain {}{of}", quoted(&file.path))));

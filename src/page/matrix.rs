@@ -77,6 +77,9 @@ pub struct Cell {
     pub by: Option<String>,
     /// The state.
     pub state: State,
+    /// Whether no cluster is configured that would show how it runs.
+    #[serde(skip)]
+    pub unwatched: bool,
     /// The state and its cause in words.
     pub word: String,
     /// Whether its deadline has passed.
@@ -133,8 +136,8 @@ pub struct Behind {
 pub struct Banner {
     /// The repository.
     pub repository: String,
-    /// `freeze` or `hold`.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: BannerKind,
     /// What is frozen or held, in words.
     pub what: String,
     /// The environment, if it is about one.
@@ -149,6 +152,16 @@ pub struct Banner {
     pub file: String,
     /// The command that ends it.
     pub command: String,
+}
+
+/// What a banner is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum BannerKind {
+    /// An environment is frozen.
+    Freeze,
+    /// An app is held.
+    Hold,
 }
 
 type Holds<'a> = BTreeMap<(&'a str, &'a UpdateId), &'a Hold>;
@@ -264,6 +277,7 @@ fn cell<'r>(facts: &Facts<'_>, holds: &Holds<'_>, rows: &[&'r Tracked]) -> Optio
         declared: row.declared.since,
         by: row.declared.by.clone(),
         state: row.landing.state,
+        unwatched: is_beyond_sight(row),
         word: word(row, late),
         late,
         since: row.since,
@@ -357,7 +371,7 @@ fn banners(facts: &Facts<'_>) -> Vec<Banner> {
                     let what = environment.as_ref().map_or("every environment".to_owned(), Clone::clone);
                     let of = environment.as_ref().map_or(String::new(), |name| format!(" {}", quoted(name)));
                     (
-                        "freeze",
+                        BannerKind::Freeze,
                         what,
                         environment,
                         end(&format!("unfreeze{}", if of.is_empty() { " '*'" } else { &of }), None) + " --reason 'WHY'",
@@ -366,7 +380,7 @@ fn banners(facts: &Facts<'_>) -> Vec<Banner> {
                 About::Hold { of, environment, version } => {
                     let version = version.as_ref().map_or(String::new(), |version| format!(" {}", short(version)));
                     let command = end(&format!("release {}", quoted(&of.to_string())), environment.as_ref());
-                    ("hold", format!("{of}{version}"), environment, command)
+                    (BannerKind::Hold, format!("{of}{version}"), environment, command)
                 }
                 About::Release { .. } => continue,
             };

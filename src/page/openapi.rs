@@ -160,7 +160,7 @@ fn operation(path: &ApiPath, filter: &[Value]) -> Value {
             "400": error("A parameter cannot be read."),
             "401": error("Neither the token nor a trusted proxy's header came with the request."),
             "404": error("There is no such thing."),
-            "503": error("The bot is starting, or too much is asked of it at once."),
+            "503": error("The bot is starting, or there are too many requests at once."),
         },
     }})
 }

@@ -341,7 +341,7 @@ fn some_sources() -> Sources {
     Sources {
         sources: vec![
             view(SourceKind::Repository, "deploys", Tone::Good, "good", Some(8)),
-            view(SourceKind::Host, "registry.example.com", Tone::Warn, "some failed", Some(31)),
+            view(SourceKind::Host, "registry.example.com", Tone::Warn, "the last request failed", Some(31)),
             view(SourceKind::Cluster, "eu-1", Tone::Good, "good", Some(1)),
             lost,
             view(SourceKind::Webhook, "github", Tone::Quiet, "nothing yet", None),

@@ -51,12 +51,12 @@ impl AwaitedParty {
     #[must_use]
     pub fn as_words(self) -> &'static str {
         match self {
-            Self::Operator => "for whoever runs the bot",
+            Self::Operator => "for the operator",
             Self::Reviewers => "for a review",
-            Self::Decider => "for whoever decided so",
+            Self::Decider => "for the person who decided it",
             Self::Builders => "for the image to be complete",
-            Self::Upstream => "for proof upstream",
-            Self::Time => "for its time",
+            Self::Upstream => "for the soak upstream",
+            Self::Time => "for its window or minimum age",
             Self::Bot => "for the next cycle",
         }
     }
@@ -184,7 +184,10 @@ fn command(row: &Tracked, party: AwaitedParty, gate: Option<Gate>) -> Option<Str
             Some(format!("landfall unfreeze {}{of} --reason 'WHY'", quoted(environment)))
         }
         AwaitedParty::Decider => Some(format!("landfall release {app}{here}{of}")),
-        AwaitedParty::Upstream if row.environment.is_some() => Some(format!("landfall promote {app}{here}{of}")),
+        AwaitedParty::Upstream => {
+            let environment = row.environment.as_deref()?;
+            Some(format!("landfall promote {app} --to {}{of}", quoted(environment)))
+        }
         AwaitedParty::Operator => Some("landfall doctor".to_owned()),
         _ => None,
     }

@@ -37,7 +37,7 @@ pub(super) struct Held {
 }
 
 /// Why there is no body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum NoBody {
     /// It is too large.
     TooLarge,

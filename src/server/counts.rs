@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::outcome::WebhookOutcome;
+
 /// At most one line about refused webhooks of a source in this time.
 pub(super) const TELL: Duration = Duration::from_secs(60);
 /// A source's webhooks are parsed up to this many at once, and then one in each of these times; beyond that everything is
@@ -19,38 +21,41 @@ pub(super) struct WebhookCounts(Mutex<BTreeMap<String, SourceCounts>>);
 #[derive(Debug, Default)]
 struct SourceCounts {
     outcomes: BTreeMap<&'static str, u64>,
-    /// When one was last received that its sender has proved.
+    /// When one was last received that its sender has proved, and one whose sender has not.
     proved: Option<Instant>,
+    refused: Option<Instant>,
     told: Option<Instant>,
     untold: u64,
     parsed: Option<(u32, Instant)>,
 }
 
+/// How long ago the last webhooks of a source came.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct LastWebhooks {
+    /// The last that its sender has proved.
+    pub(super) proved: Option<Duration>,
+    /// The last that was refused.
+    pub(super) refused: Option<Duration>,
+}
+
 impl WebhookCounts {
     /// Counts an outcome.
-    pub(super) fn count(&self, source: &str, outcome: &'static str) {
-        self.count_one(source, outcome);
-        if ["accepted", "ignored", "repeated", "unknown", "flood"].contains(&outcome)
-            && let Some(counts) = self.all().get_mut(source)
-        {
-            counts.proved = Some(Instant::now());
-        }
-    }
-
-    /// How long ago each source last sent one that it proved.
-    pub(super) fn ages(&self, now: Instant) -> BTreeMap<String, Duration> {
-        let age = |counts: &SourceCounts| Some(now.saturating_duration_since(counts.proved?));
-        self.all().iter().filter_map(|(name, counts)| Some((name.clone(), age(counts)?))).collect()
-    }
-
-    fn count_one(&self, source: &str, outcome: &'static str) {
+    pub(super) fn count(&self, source: &str, outcome: WebhookOutcome, now: Instant) {
         let mut all = self.all();
-        if let Some(counts) = all.get_mut(source) {
-            *counts.outcomes.entry(outcome).or_default() += 1;
-        } else {
-            let counts = SourceCounts { outcomes: BTreeMap::from([(outcome, 1)]), ..SourceCounts::default() };
-            all.insert(source.to_owned(), counts);
+        let counts = all.entry(source.to_owned()).or_default();
+        *counts.outcomes.entry(outcome.as_str()).or_default() += 1;
+        if outcome.is_proved() {
+            counts.proved = Some(now);
+        } else if outcome == WebhookOutcome::Refused {
+            counts.refused = Some(now);
         }
+    }
+
+    /// How each source did last.
+    pub(super) fn last(&self, now: Instant) -> BTreeMap<String, LastWebhooks> {
+        let age = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let last = |counts: &SourceCounts| LastWebhooks { proved: age(counts.proved), refused: age(counts.refused) };
+        self.all().iter().map(|(name, counts)| (name.clone(), last(counts))).collect()
     }
 
     /// How many lines to write about a trouble with a source, this one included; `None`: none now.
@@ -97,6 +102,20 @@ mod tests {
         let (counts, begin) = (WebhookCounts::default(), Instant::now());
         let tell = |seconds| counts.tell("hub", begin + Duration::from_secs(seconds));
         assert_eq!([0, 1, 59, 60, 61].map(tell), [Some(1), None, None, Some(3), None]);
+    }
+
+    #[test]
+    fn a_refusal_is_over_when_a_proved_one_came_after_it() {
+        let (counts, begin) = (WebhookCounts::default(), Instant::now());
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        for (outcome, seconds) in
+            [(WebhookOutcome::Refused, 1), (WebhookOutcome::Unreadable, 2), (WebhookOutcome::Scheduled, 3)]
+        {
+            counts.count("hub", outcome, at(seconds));
+        }
+        let last = LastWebhooks { proved: Some(Duration::from_secs(2)), refused: Some(Duration::from_secs(4)) };
+        assert_eq!(counts.last(at(5))["hub"], last);
+        assert_eq!(counts.snapshot()["hub"], BTreeMap::from([("accepted", 1), ("refused", 1), ("unreadable", 1)]));
     }
 
     #[test]

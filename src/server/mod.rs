@@ -13,6 +13,7 @@ mod body;
 mod counts;
 mod listen;
 mod metrics;
+mod outcome;
 mod page;
 mod webhooks;
 

@@ -17,16 +17,11 @@ use crate::daemon::{Heard, Waker};
 use crate::webhooks::{Admission, Received, WebhookHint, WebhookSource};
 
 use super::body::NoBody;
+use super::outcome::WebhookOutcome;
 use super::{Shown, Site};
 
 /// Bodies from this size on are parsed apart from other requests.
 const LARGE: usize = 64 << 10;
-
-/// It is not what such a source sends.
-const UNREADABLE: Outcome = Outcome("unreadable", StatusCode::BAD_REQUEST, "it is not what such a source sends");
-
-/// What came of a webhook: a word for metrics, a status and a sentence for the sender.
-struct Outcome(&'static str, StatusCode, &'static str);
 
 pub(super) async fn webhook(
     State(site): State<Arc<Site>>,
@@ -40,10 +35,10 @@ pub(super) async fn webhook(
         return (StatusCode::NOT_FOUND, "there is no such webhook source\n").into_response();
     };
     let secret = path.get("secret").map(String::as_str);
-    let Outcome(word, status, text) = receive(&site, &shown, source, (&headers, secret), body).await;
-    site.counts.count(source.name(), word);
-    let mut response = (status, format!("{text}\n")).into_response();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
+    let outcome = receive(&site, &shown, source, (&headers, secret), body).await;
+    site.counts.count(source.name(), outcome, Instant::now());
+    let mut response = (outcome.status(), format!("{}\n", outcome.as_words())).into_response();
+    if outcome.status() == StatusCode::SERVICE_UNAVAILABLE {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
@@ -55,7 +50,7 @@ async fn receive(
     source: &WebhookSource,
     (headers, secret): (&HeaderMap, Option<&str>),
     body: Body,
-) -> Outcome {
+) -> WebhookOutcome {
     let now = shown.clock.now();
     let admission = source.admit(headers, secret, now).await;
     if admission == Admission::Refused {
@@ -71,30 +66,30 @@ async fn receive(
     }
     if !site.counts.may_parse(source.name(), Instant::now()) {
         waker(site, shown).wake_all();
-        return Outcome("flood", StatusCode::ACCEPTED, "there are too many to read: everything is looked at");
+        return WebhookOutcome::Flood;
     }
     if body.bytes.len() < LARGE {
         return take(site, shown, source, headers, &body.bytes);
     }
     // One at a time: what is parsed takes several times the memory of its text.
-    let Ok(_turn) = site.parsing.acquire().await else { return UNREADABLE };
+    let Ok(_turn) = site.parsing.acquire().await else { return WebhookOutcome::Unreadable };
     let (name, headers) = (source.name().to_owned(), headers.clone());
     let (site, shown) = (Arc::clone(site), Arc::clone(shown));
     // Reading and waking are one: a sender that hangs up in between would be told that it was received before.
     let work = move || shown.sources.get(&name).map(|source| take(&site, &shown, source, &headers, &body.bytes));
-    tokio::task::spawn_blocking(work).await.ok().flatten().unwrap_or(UNREADABLE)
+    tokio::task::spawn_blocking(work).await.ok().flatten().unwrap_or(WebhookOutcome::Unreadable)
 }
 
 /// Reads a webhook that is from its sender, and wakes whom it concerns.
-fn take(site: &Site, shown: &Shown, source: &WebhookSource, headers: &HeaderMap, body: &[u8]) -> Outcome {
+fn take(site: &Site, shown: &Shown, source: &WebhookSource, headers: &HeaderMap, body: &[u8]) -> WebhookOutcome {
     match source.read(headers, body) {
         Received::Hints(hints) => woken(&waker(site, shown), &hints),
         Received::Everything => {
             waker(site, shown).wake_all();
-            Outcome("accepted", StatusCode::ACCEPTED, "it names too many: everything is looked at")
+            WebhookOutcome::NamesTooMany
         }
-        Received::Nothing => Outcome("ignored", StatusCode::ACCEPTED, "it is not about a push or a change"),
-        Received::Repeated => Outcome("repeated", StatusCode::ACCEPTED, "it was received before"),
+        Received::Nothing => WebhookOutcome::Ignored,
+        Received::Repeated => WebhookOutcome::Repeated,
         Received::Unreadable => {
             if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
                 tracing::warn!(
@@ -103,7 +98,7 @@ fn take(site: &Site, shown: &Shown, source: &WebhookSource, headers: &HeaderMap,
                     "a webhook cannot be read; next: compare `kind` and the events that are sent with docs/reference/webhooks.md"
                 );
             }
-            UNREADABLE
+            WebhookOutcome::Unreadable
         }
     }
 }
@@ -113,7 +108,7 @@ fn waker(site: &Site, shown: &Shown) -> Arc<Waker> {
     site.shown().map_or_else(|| Arc::clone(&shown.waker), |now| Arc::clone(&now.waker))
 }
 
-fn woken(waker: &Waker, hints: &[WebhookHint]) -> Outcome {
+fn woken(waker: &Waker, hints: &[WebhookHint]) -> WebhookOutcome {
     let mut heard = Heard::Unknown;
     for hint in hints {
         match waker.wake(hint) {
@@ -124,19 +119,13 @@ fn woken(waker: &Waker, hints: &[WebhookHint]) -> Outcome {
         }
     }
     match heard {
-        Heard::Known => Outcome("accepted", StatusCode::ACCEPTED, "a check is scheduled"),
-        Heard::Kept => {
-            Outcome("accepted", StatusCode::ACCEPTED, "a check is scheduled for when all repositories have been read")
-        }
-        Heard::Unknown => Outcome(
-            "unknown",
-            StatusCode::ACCEPTED,
-            "no repository declares such an image, and none has such an address",
-        ),
+        Heard::Known => WebhookOutcome::Scheduled,
+        Heard::Kept => WebhookOutcome::ScheduledLater,
+        Heard::Unknown => WebhookOutcome::Unknown,
     }
 }
 
-fn refused(site: &Site, source: &WebhookSource) -> Outcome {
+fn refused(site: &Site, source: &WebhookSource) -> WebhookOutcome {
     if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
         tracing::warn!(
             source = source.name(),
@@ -145,12 +134,12 @@ fn refused(site: &Site, source: &WebhookSource) -> Outcome {
              one in the configuration"
         );
     }
-    Outcome("refused", StatusCode::UNAUTHORIZED, "the signature or secret is missing or wrong")
+    WebhookOutcome::Refused
 }
 
-fn without_body(site: &Site, source: &WebhookSource, no: NoBody) -> Outcome {
+fn without_body(site: &Site, source: &WebhookSource, no: NoBody) -> WebhookOutcome {
     if let Some(count) = site.counts.tell(source.name(), Instant::now()) {
         tracing::warn!(source = source.name(), count, reason = no.as_str(), "the body of a webhook was not read");
     }
-    Outcome(no.as_str(), no.status(), "the body was not read")
+    WebhookOutcome::NoBody(no)
 }

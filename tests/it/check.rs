@@ -286,6 +286,7 @@ fn check_says_what_a_forge_has_not() {
         (gitlab, "reviewers: [ann, acme/sre]", Some("a team among `reviewers` on repository")),
         (gitlab, "reviewers: [ann], checks: [ci], remindAfter: 1d", None),
         (github, "reviewers: [ann, acme/sre]", None),
+        ("{ kind: local }", "checks: [ci], remindAfter: 1d", Some("`remindAfter` on repository")),
         ("{ kind: local }", "checks: [ci]", Some("`checks` on repository")),
         ("{ kind: local }", "remindAfter: 1d", Some("`remindAfter` on repository")),
     ] {
@@ -295,7 +296,7 @@ fn check_says_what_a_forge_has_not() {
         folder.write("policies/a.yaml", &format!("{POLICIES}    pullRequest: {{ {asks} }}\n"));
         let (_, out, error) = folder.run(&["check"]);
         let text = format!("{out}{error}");
-        assert_eq!(text.contains("has nothing of the sort"), said.is_some(), "{forge} {asks}: {text}");
+        assert_eq!(text.contains("does not support that"), said.is_some(), "{forge} {asks}: {text}");
         assert!(said.is_none_or(|said| text.contains(said) && text.contains("policies/a.yaml:")), "{text}");
     }
 }

@@ -13,7 +13,7 @@ use crate::daemon::{self, Clock, SetupError};
 use crate::forge::Feature;
 use crate::git::RemoteUrl;
 use crate::overlay::TreeScan;
-use crate::policy::{Cap, PolicySet, SourceLocation, Write};
+use crate::policy::{Cap, PolicySet, PullRequestFields, SourceLocation, Write};
 
 use super::files::ScanTarget;
 use super::policies::POLICY_FOLDER;
@@ -317,62 +317,84 @@ fn has_policy_files(path: &Path) -> Result<bool, CliError> {
 
 /// What policies ask for and the repository's forge has not.
 fn beyond_forge(repository: &RepositorySettings, set: &PolicySet) -> Vec<Diagnostic> {
-    let lacks = repository.forge.lacks().iter().filter_map(|feature| lacking(repository, set, *feature));
+    let lacks = repository.forge.lacks().iter().flat_map(|feature| lacking(repository, set, *feature));
     without_forge(repository, set).into_iter().chain(unproved_approvals(repository, set)).chain(lacks).collect()
 }
 
-/// A policy that asks for something that this kind of forge has not.
-fn lacking(repository: &RepositorySettings, set: &PolicySet, feature: Feature) -> Option<Diagnostic> {
-    let mut fields = set.policies().iter().map(|policy| &policy.fields.pull_request);
-    let lacking = |asked: &str| {
-        format!("{asked} on repository `{}`, whose kind of forge has nothing of the sort", repository.name)
+/// The first policy that uses each field for which this forge lacks the feature.
+fn lacking(repository: &RepositorySettings, set: &PolicySet, feature: Feature) -> Vec<Diagnostic> {
+    let mut told: BTreeMap<&str, Diagnostic> = BTreeMap::new();
+    for policy in set.policies() {
+        for Lack { field, origin, why, hint } in lacks_of(&policy.fields.pull_request, feature) {
+            let warning = || {
+                Diagnostic::warning(origin, format!("{field} on repository `{}`, {why}", repository.name))
+                    .with_hint(hint)
+            };
+            told.entry(field).or_insert_with(warning);
+        }
+    }
+    told.into_values().collect()
+}
+
+/// A field of a policy that a forge cannot do.
+struct Lack<'p> {
+    field: &'static str,
+    origin: &'p SourceLocation,
+    why: &'static str,
+    hint: &'static str,
+}
+
+fn lacks_of(fields: &PullRequestFields, feature: Feature) -> Vec<Lack<'_>> {
+    const UNSUPPORTED: &str = "but its forge does not support that";
+    let lack = |field, origin, hint| Some(Lack { field, origin, why: UNSUPPORTED, hint });
+    let automerge = fields.automerge.as_ref().filter(|automerge| automerge.value);
+    let found = match feature {
+        Feature::TeamReviewers => [
+            fields.reviewers.as_ref().filter(|names| names.value.iter().any(|name| name.contains('/'))).and_then(|it| {
+                lack("a team among `reviewers`", &it.origin, "name people: there, teams cannot be asked to review")
+            }),
+            None,
+        ],
+        Feature::Checks => [
+            fields.checks.as_ref().and_then(|it| {
+                lack("`checks`", &it.origin, "remove them: the bot never merges what waits for them")
+            }),
+            None,
+        ],
+        Feature::Comments => [
+            fields.remind_after.as_ref().and_then(|it| {
+                lack("`remindAfter`", &it.origin, "leave it out: there are no comments to remind anybody in")
+            }),
+            None,
+        ],
+        Feature::Labels => [
+            fields.approval_label.as_ref().and_then(|it| {
+                lack("`approvalLabel`", &it.origin, "remove it: the bot never merges what waits for a label")
+            }),
+            fields.labels.as_ref().filter(|labels| !labels.value.is_empty()).and_then(|it| {
+                lack("`labels`", &it.origin, "leave them out: there, pull requests have no labels")
+            }),
+        ],
+        Feature::MergeAtCommit => [
+            automerge.map(|it| Lack {
+                field: "`automerge`",
+                origin: &it.origin,
+                why: "whose kind of forge cannot be told which commit to merge",
+                hint: "let only the bot push to its branches: a commit pushed during a merge is merged too, and is reported only afterwards",
+            }),
+            None,
+        ],
+        Feature::ApprovalsOfWriters => [
+            fields.approvals.as_ref().filter(|it| it.value > 0 && automerge.is_some()).map(|it| Lack {
+                field: "`approvals` with `automerge`",
+                origin: &it.origin,
+                why: "where whoever may contribute to pull requests may vote, Readers included unless denied",
+                hint: "deny Readers `Contribute to pull requests`, or require reviewers by a policy of the branch, which the bot's merges obey",
+            }),
+            None,
+        ],
     };
-    let (origin, message, hint) = fields.find_map(|fields| match feature {
-        Feature::TeamReviewers => {
-            let teams = fields.reviewers.as_ref().filter(|names| names.value.iter().any(|name| name.contains('/')))?;
-            let hint = "name people: there, teams cannot be asked to review";
-            Some((&teams.origin, lacking("a team among `reviewers`"), hint))
-        }
-        Feature::Checks => {
-            let checks = fields.checks.as_ref()?;
-            let hint = "leave them out; what waits for them is never merged by the bot";
-            Some((&checks.origin, lacking("`checks`"), hint))
-        }
-        Feature::Comments => {
-            let reminder = fields.remind_after.as_ref()?;
-            let hint = "leave it out: there are no comments to remind anybody in";
-            Some((&reminder.origin, lacking("`remindAfter`"), hint))
-        }
-        Feature::Labels if fields.approval_label.is_some() => {
-            let label = fields.approval_label.as_ref()?;
-            let hint = "leave it out; what waits for a label is never merged by the bot";
-            Some((&label.origin, lacking("`approvalLabel`"), hint))
-        }
-        Feature::Labels => {
-            let labels = fields.labels.as_ref().filter(|labels| !labels.value.is_empty())?;
-            Some((&labels.origin, lacking("`labels`"), "leave them out: there, pull requests have no labels"))
-        }
-        Feature::MergeAtCommit => {
-            let automerge = fields.automerge.as_ref().filter(|automerge| automerge.value)?;
-            let message = format!(
-                "`automerge` on repository `{}`, whose kind of forge cannot be told which commit to merge",
-                repository.name
-            );
-            let hint = "let nobody but the bot push to its branches: what is pushed in the moment of a merge is merged, and told only then";
-            Some((&automerge.origin, message, hint))
-        }
-        Feature::ApprovalsOfWriters => {
-            let approvals = fields.approvals.as_ref().filter(|approvals| approvals.value > 0)?;
-            fields.automerge.as_ref().filter(|automerge| automerge.value)?;
-            let message = format!(
-                "`approvals` with `automerge` on repository `{}`, where whoever may contribute to pull requests may vote, Readers included unless denied",
-                repository.name
-            );
-            let hint = "deny Readers `Contribute to pull requests`, or require reviewers by a policy of the branch, which the bot's merges obey";
-            Some((&approvals.origin, message, hint))
-        }
-    })?;
-    Some(Diagnostic::warning(origin, message).with_hint(hint))
+    found.into_iter().flatten().collect()
 }
 
 /// On the local forge, anybody with push access can write any name as an approval, so it does not prove a second
@@ -397,7 +419,7 @@ fn without_forge(repository: &RepositorySettings, set: &PolicySet) -> Option<Dia
     let asks = |write: Write| write == Write::PullRequest;
     let policy = set.policies().iter().find_map(|policy| policy.fields.write.as_ref().filter(|w| asks(w.value)))?;
     (!repository.forge.has_pulls()).then(|| {
-        let message = format!("`write: pull-request`, but repository `{}` has no forge to make one", repository.name);
+        let message = format!("`write: pull-request`, but repository `{}` has no forge to create one", repository.name);
         Diagnostic::warning(&policy.origin, message)
             .with_hint("add `forge` to the repository; `{ kind: local }` needs no server")
     })

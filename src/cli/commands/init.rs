@@ -54,10 +54,10 @@ pub(in crate::cli) struct InitArgs {
     /// Print the files; write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Do not show the first plan, for which registries are asked.
+    /// Skip the first plan, which queries registries.
     #[arg(long)]
     no_plan: bool,
-    /// Translate what another tool was told; only that is written. What has no counterpart is listed with its line.
+    /// Translate another tool's configuration and propose only that; settings without a counterpart are listed with their line.
     #[arg(long, value_name = "TOOL", value_parser = PossibleValuesParser::new(TOOLS.iter().map(possible)))]
     from: Option<String>,
     /// How long the first plan may wait for registries.

@@ -100,7 +100,7 @@ async fn until_changed(
         }
         if let Err(error) = bot::check(loaded, &mirrors) {
             tracing::error!(
-                "a secret, certificate or policy file has changed; until it is corrected the bot goes on with the former one: {error}"
+                "a secret, certificate or policy file has changed, but the bot cannot start with it and keeps running with the previous one: {error}; next: correct it"
             );
             unusable = now;
             continue;

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::cli::LogFormat;
 use crate::config::{Settings, Trigger};
 use crate::daemon::{ActionOutcome, CycleOutcome, CycleProblem, Step};
-use crate::model::{BranchName, FailureCode, UpdateId};
+use crate::model::{BranchName, FailureCode, ImageName, UpdateId};
 use crate::plan::{Gate, Hold};
 
 use super::output::Output;
@@ -35,6 +35,7 @@ enum Standing {
         branch: Option<BranchName>,
         path: Option<String>,
         code: Option<FailureCode>,
+        image: Option<ImageName>,
         /// Its text without numbers, because these may be ages and counts.
         about: String,
     },
@@ -78,14 +79,30 @@ impl Standing {
     }
 
     fn of(problem: &CycleProblem) -> Self {
-        let about = problem.problem.message.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let about = without_numbers(&problem.problem.message);
         Self::Problem {
             branch: problem.branch.clone(),
             path: problem.problem.path.clone(),
             code: problem.problem.code,
+            image: problem.problem.image.clone(),
             about,
         }
     }
+}
+
+/// A text without its numbers. Digits of a name or a version, such as in `web1` or `1.2.0`, stay.
+fn without_numbers(text: &str) -> String {
+    let is_name = |c: char| c.is_alphabetic() || matches!(c, '-' | '_' | '.' | '/' | '@' | ':');
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(start) = rest.find(|c: char| c.is_ascii_digit()) {
+        let end = rest[start..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |length| start + length);
+        let in_name = rest[..start].chars().next_back().or(kept.chars().next_back()).is_some_and(is_name)
+            || rest[end..].strip_prefix('.').is_some_and(|next| next.starts_with(|c: char| c.is_ascii_digit()));
+        kept.push_str(if in_name { &rest[..end] } else { &rest[..start] });
+        rest = &rest[end..];
+    }
+    kept + rest
 }
 
 /// An event. Fields that do not apply are absent.
@@ -222,6 +239,18 @@ mod tests {
     use super::*;
     use crate::cli::{ColorChoice, Format};
     use crate::plan::Problem;
+
+    #[test]
+    fn numbers_are_left_out_and_names_with_digits_are_not() {
+        for (text, kept) in [
+            ("no answer for 12 s, 3 of 4 tries", "no answer for  s,  of  tries"),
+            ("web1 1.2.0 is held since 17m.", "web1 1.2.0 is held since m."),
+            ("10.0.0.1:5000/a/web-2:v3 was asked 12.", "10.0.0.1:5000/a/web-2:v3 was asked ."),
+            ("2026", ""),
+        ] {
+            assert_eq!(without_numbers(text), kept);
+        }
+    }
 
     #[test]
     fn a_problem_is_told_once_and_its_end_once() {

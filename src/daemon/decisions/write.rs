@@ -280,8 +280,11 @@ impl Repository {
             let what = environment.unwrap_or("every environment");
             let others: Vec<String> =
                 self.reader.decision_files().names(DecisionKind::Freeze).map(|(name, _)| name).collect();
-            let there =
-                if others.is_empty() { "nothing is".to_owned() } else { format!("frozen are {}", others.join(", ")) };
+            let there = if others.is_empty() {
+                "no environment is".to_owned()
+            } else {
+                format!("frozen: {}", others.join(", "))
+            };
             return Err(DecideError::Nothing(format!("{what} is not frozen in {}; {there}", self.name())));
         }
         let word = DecidedBy { by: &deciding.by, reason: deciding.reason.as_deref() };

@@ -117,7 +117,7 @@ fn policy(read: &mut Read, out: &mut Translation, (name, place): (Key, Place), o
     } else if spec.at(&["policy", "numerical"]).is_some() {
         TagRule { order: Some(("numerical", direction("numerical"))), ..TagRule::default() }
     } else {
-        out.left((&place.0, place.1), format!("ImagePolicy {}", name.1), "it has no policy that is known");
+        out.left((&place.0, place.1), format!("ImagePolicy {}", name.1), "its policy type is not recognised");
         return;
     };
     tags.filter = spec.text_at(&["filterTags", "pattern"]).filter(|text| !text.is_empty()).map(str::to_owned);
@@ -142,7 +142,7 @@ fn automation(read: &mut Read, out: &mut Translation, (name, place): (Key, Place
     let Some(spec) = object.get("spec") else { return };
     let what = |key: &str| format!("ImageUpdateAutomation {}: {key}", name.1);
     if spec.text_at(&["suspend"]) == Some("true") {
-        out.left((&place.0, place.1), what("suspend"), "what it would write is written by nobody (`write: never`)");
+        out.left((&place.0, place.1), what("suspend"), "it is suspended, so nothing is written (`write: never`)");
         return;
     }
     let checked_out = spec.text_at(&["git", "checkout", "ref", "branch"]);

@@ -127,7 +127,7 @@ impl Reader<'_> {
                     out.left(at, name, "policies are proposed nevertheless: remove what you do not want");
                 }
                 "docker:pinDigests" | "helpers:pinGitHubActionDigests" => {
-                    out.left(at, name, "write `pin: digest` in the policies that shall pin");
+                    out.left(at, name, "write `pin: digest` in the policies that should pin");
                 }
                 _ => out.left(at, name, "the preset is not read: translate what it does by hand"),
             }
@@ -203,7 +203,10 @@ impl Reader<'_> {
             return out.left(at, what, "it is not about container images");
         }
         for (key, reason) in [
-            ("matchUpdateTypes", "policies do not tell majors from minors: give the images a `semver` range"),
+            (
+                "matchUpdateTypes",
+                "policies do not distinguish major from minor updates: give the images a `semver` range",
+            ),
             ("matchCurrentVersion", "a policy applies whatever runs now"),
             ("matchCurrentValue", "a policy applies whatever runs now"),
             ("matchDepTypes", "images have no such types"),
@@ -422,7 +425,7 @@ impl Reader<'_> {
                 }
                 "vulnerabilityAlerts" | "osvVulnerabilityAlerts" => "advisories are not read",
                 "major" | "minor" | "patch" | "digest" | "pin" => {
-                    "policies do not tell majors from minors: give the images a `semver` range"
+                    "policies do not distinguish major from minor updates: give the images a `semver` range"
                 }
                 "docker" => "its settings are not read: write them in the policies",
                 _ => continue,

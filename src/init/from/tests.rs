@@ -234,7 +234,7 @@ fn renovate() {
             ".github/renovate.json5:3 group:monorepos: the preset is not read: translate what it does by hand",
             ".github/renovate.json5:11 packageRules: npm: it is not about container images",
             ".github/renovate.json5:13 schedule: write `windows` with a cron pattern",
-            ".github/renovate.json5:14 packageRules: No majors: matchUpdateTypes: policies do not tell majors from minors: give the images a `semver` range",
+            ".github/renovate.json5:14 packageRules: No majors: matchUpdateTypes: policies do not distinguish major from minor updates: give the images a `semver` range",
             ".github/renovate.json5:16 packageRules: /nothing/: it selects no image of this repository",
         ]
     );

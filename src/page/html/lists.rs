@@ -20,7 +20,7 @@ use super::{Section, document};
 pub fn waits_page(facts: &Facts<'_>, matrix: &Matrix, waits: &Waits, filter: &RowFilter) -> String {
     let main = html! {
         h1 { "Waiting" }
-        p.lead { "Every update that is not in Git yet, and for whom or what it waits." }
+        p.lead { "Every update that is not in Git yet, and what it is waiting for." }
         (banners(facts, &matrix.banners))
         (filter_form(facts, "/waiting", filter, false))
         @if waits.waits.is_empty() {
@@ -72,7 +72,7 @@ fn gate_word(wait: &WaitView) -> String {
 pub fn incidents_page(facts: &Facts<'_>, view: &IncidentsView, filter: &RowFilter) -> String {
     let main = html! {
         h1 { "Incidents" }
-        p.lead { "What did not land in time, or will not without somebody's help. An incident ends by itself when its cause does." }
+        p.lead { "Updates that did not land in time or need somebody's help. An incident resolves itself once its cause is gone." }
         (filter_form(facts, "/incidents", filter, false))
         @if view.incidents.is_empty() {
             div.empty { h2 { "No open incident" } p { "Everything that should have landed has." } }
@@ -133,7 +133,7 @@ pub fn timeline_page(facts: &Facts<'_>, timeline: &Timeline, filter: &RowFilter)
     let main = html! {
         h1 { "Timeline" }
         p.lead {
-            "Versions, landings and troubles, newest first, as far as the bot has seen them. "
+            "Versions, landings and problems that the bot has seen, newest first. "
             code { "landfall history" } " has every version that Git ever declared."
         }
         (filter_form(facts, "/timeline", filter, false))
@@ -141,7 +141,7 @@ pub fn timeline_page(facts: &Facts<'_>, timeline: &Timeline, filter: &RowFilter)
             div.empty { h2 { "Nothing has happened yet" } p { "Nothing that matches is declared, waits or runs." } }
         } @else {
             (event_list(facts, &timeline.events))
-            @if timeline.cut { p.dim { "Older events are left out; a filter brings them nearer." } }
+            @if timeline.cut { p.dim { "Older events are not shown; use the filter to find them." } }
         }
     };
     document(facts, "Timeline", Some(Section::Timeline), &main)
@@ -190,7 +190,7 @@ pub(super) fn event_list(facts: &Facts<'_>, events: &[PageEvent]) -> Markup {
 pub fn sources_page(facts: &Facts<'_>, sources: &Sources) -> String {
     let main = html! {
         h1 { "Sources" }
-        p.lead { "What is asked or heard outside, and when it last went well." }
+        p.lead { "Everything the bot talks to, and when each last succeeded." }
         @for (kind, heading) in SourceKind::ALL {
             @let of_kind: Vec<&SourceView> = sources.sources.iter().filter(|it| it.kind == kind).collect();
             section {

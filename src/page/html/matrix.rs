@@ -158,7 +158,7 @@ pub fn cell_content(facts: &Facts<'_>, app: &AppRow, cell: &Cell) -> Markup {
 fn shown_tone(cell: &Cell) -> Tone {
     match cell.late {
         true => Tone::Bad,
-        false if cell.word.starts_with("in Git") => Tone::Quiet,
+        false if cell.unwatched => Tone::Quiet,
         false => Tone::of(cell.state),
     }
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use crate::page::facts::Facts;
 use crate::page::filter::{RowFilter, encoded};
-use crate::page::matrix::Banner;
+use crate::page::matrix::{Banner, BannerKind};
 use crate::page::tone::Tone;
 
 use super::machine;
@@ -87,11 +87,15 @@ pub(super) fn banners(facts: &Facts<'_>, banners: &[Banner]) -> Markup {
         @if !banners.is_empty() {
             section.banners aria-label="Freezes and holds" {
                 @for it in banners {
-                    details class={ "banner " (it.kind) } {
+                    @let (class, heading) = match it.kind {
+                        BannerKind::Freeze => ("banner freeze", "Frozen: "),
+                        BannerKind::Hold => ("banner hold", "Held: "),
+                    };
+                    details class=(class) {
                         summary {
-                            strong { @if it.kind == "freeze" { "Frozen: " } @else { "Held: " } }
+                            strong { (heading) }
                             (it.what)
-                            @if it.kind == "hold" { @if let Some(environment) = &it.environment { " in " (environment) } }
+                            @if it.kind == BannerKind::Hold { @if let Some(environment) = &it.environment { " in " (environment) } }
                             @if facts.repositories.len() > 1 { " (" (it.repository) ")" }
                             ": " (it.reason)
                             span.dim {

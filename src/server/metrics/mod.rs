@@ -17,7 +17,7 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::SignedDuration;
 
 use crate::daemon::{CYCLE_BUCKETS, RepositoryVitals};
-use crate::meter;
+use crate::meter::{self, Operation};
 use crate::model::{Tracked, TrackedThing};
 
 use super::access::may_read;
@@ -32,7 +32,7 @@ pub(super) async fn metrics(
 ) -> Response {
     let Some(shown) = site.shown() else { return (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response() };
     if !may_read(&shown.access, peer, &headers) {
-        let text = "metrics are for this machine alone, or for whoever has the token of `server.token`\n";
+        let text = "metrics need the token of `server.token`, unless they are read on this machine\n";
         let mut response = (StatusCode::UNAUTHORIZED, text).into_response();
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return response;
@@ -105,21 +105,25 @@ fn outside(page: &mut MetricsPage, shown: &Shown) {
     let counts = meter::counts();
     let help = "HTTP requests to registries, forges, clouds and receivers of alerts, by host and what came of them.";
     let mut samples = page.metric("http_requests_total", MetricKind::Counter, help);
-    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation == "http") {
+    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation == Operation::Http) {
         samples.add(&[("host", &counted.host), ("outcome", counted.outcome)], count);
     }
     let help = "Operations of git on remotes, by host and what came of them.";
     let mut samples = page.metric("git_operations_total", MetricKind::Counter, help);
-    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation != "http") {
-        samples.add(&[("host", &counted.host), ("operation", counted.operation), ("result", counted.outcome)], count);
+    for (counted, count) in counts.iter().filter(|(counted, _)| counted.operation != Operation::Http) {
+        samples.add(
+            &[("host", &counted.host), ("operation", counted.operation.as_str()), ("result", counted.outcome)],
+            count,
+        );
     }
     let now = shown.clock.now();
     let help = "When a host last answered well.";
     let mut samples = page.metric("host_last_success_timestamp_seconds", MetricKind::Gauge, help);
-    for ((host, operation), age) in meter::ages(Instant::now()) {
+    for ((host, operation), last) in meter::last(Instant::now()) {
+        let Some(age) = last.success else { continue };
         let at = SignedDuration::try_from(age).ok().and_then(|age| now.checked_sub(age).ok());
         if let Some(at) = at {
-            samples.add(&[("host", &host), ("operation", operation)], at.as_second());
+            samples.add(&[("host", host.as_str()), ("operation", operation.as_str())], at.as_second());
         }
     }
     budgets(page, shown);

@@ -91,8 +91,8 @@ pub(super) fn refusal(asked: &Asked) -> Option<Response> {
     if may_read(&shown.access, asked.peer, &asked.headers) {
         return None;
     }
-    let text = "this is for this machine alone, for whoever has the token of `server.token` (as a bearer token, or as the password \
-                of any name), or for whom the proxy of `server.trustedProxy` names\n";
+    let text = "not allowed: use the machine that the bot runs on, send the token of `server.token` (as a bearer token, or as the \
+                password with any user name), or come through the proxy of `server.trustedProxy`\n";
     let mut response = (StatusCode::UNAUTHORIZED, text).into_response();
     secure(response.headers_mut());
     if shown.access.token.is_some() {
@@ -113,7 +113,7 @@ pub(super) async fn answer_anybody(
     let desk = &asked.site.desk;
     let snapshot = desk.snapshot.borrow().clone();
     let Some(snapshot) = snapshot else { return not_now("starting") };
-    let Ok(Ok(_turn)) = timeout(TURN, desk.turns.acquire()).await else { return not_now("too much is asked at once") };
+    let Ok(Ok(_turn)) = timeout(TURN, desk.turns.acquire()).await else { return not_now("too many requests at once") };
     let site = Arc::clone(&asked.site);
     let made = tokio::task::spawn_blocking(move || {
         let now = snapshot.shown.clock.now();
@@ -123,7 +123,7 @@ pub(super) async fn answer_anybody(
     let Ok(PageAnswer { status, text, content_type }) = made.await else {
         return (StatusCode::INTERNAL_SERVER_ERROR, "a bug in the bot; see its log\n").into_response();
     };
-    let Some(body) = held(&desk.room, text) else { return not_now("too many answers wait to be read") };
+    let Some(body) = held(&desk.room, text) else { return not_now("too many responses are still being read") };
     let mut response = (status, body).into_response();
     let headers = response.headers_mut();
     secure(headers);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::daemon::RepositoryVitals;
-use crate::meter;
+use crate::meter::{self, LastAnswers, Protocol};
 use crate::model::{State, TrackedThing};
 use crate::page::{SourceKind, SourceView, Sources, Tone};
 
@@ -66,25 +66,29 @@ fn repositories(shown: &Shown) -> Vec<SourceView> {
 }
 
 fn hosts(now: Timestamp) -> Vec<SourceView> {
-    let ages = meter::ages(Instant::now());
-    let mut hosts: BTreeMap<(String, bool), BTreeMap<&'static str, u64>> = BTreeMap::new();
+    let last = meter::last(Instant::now());
+    let mut hosts: BTreeMap<(String, Protocol), BTreeMap<&'static str, u64>> = BTreeMap::new();
     for (counted, count) in meter::counts() {
-        let outcomes = hosts.entry((counted.host, counted.operation == "http")).or_default();
+        let outcomes = hosts.entry((counted.host, counted.operation.protocol())).or_default();
         *outcomes.entry(counted.outcome).or_default() += count;
     }
-    let view = |((name, http), outcomes): ((String, bool), BTreeMap<&'static str, u64>)| {
-        let of = ages.iter().filter(|((host, operation), _)| *host == name && (*operation == "http") == http);
-        let last_success = of.map(|(_, age)| *age).min().and_then(|age| before(now, age));
-        let failed = outcomes.iter().any(|(outcome, _)| !["ok", "not-found"].contains(outcome));
-        let (tone, word) = match last_success {
+    let view = |((name, protocol), outcomes): ((String, Protocol), BTreeMap<&'static str, u64>)| {
+        let of: Vec<LastAnswers> = last
+            .iter()
+            .filter(|((host, operation), _)| *host == name && operation.protocol() == protocol)
+            .map(|(_, last)| *last)
+            .collect();
+        let success = of.iter().filter_map(|last| last.success).min();
+        let last_success = success.and_then(|age| before(now, age));
+        let (tone, word) = match success {
             None => (Tone::Bad, "never answered well"),
-            Some(_) if failed => (Tone::Warn, "some failed"),
+            Some(_) if of.iter().any(LastAnswers::is_failing) => (Tone::Warn, "the last request failed"),
             Some(_) => (Tone::Good, "good"),
         };
         SourceView {
             kind: SourceKind::Host,
             name,
-            detail: if http { "HTTP".to_owned() } else { "Git".to_owned() },
+            detail: protocol.as_str().to_owned(),
             last_success,
             word: word.to_owned(),
             tone,
@@ -125,16 +129,16 @@ fn clusters(shown: &Shown) -> Vec<SourceView> {
 }
 
 fn webhooks(site: &Site, shown: &Shown, now: Timestamp) -> Vec<SourceView> {
-    let (counts, ages) = (site.counts.snapshot(), site.counts.ages(tokio::time::Instant::now()));
+    let (counts, last) = (site.counts.snapshot(), site.counts.last(tokio::time::Instant::now()));
     let view = |name: &String| {
         let outcomes = counts.get(name).cloned().unwrap_or_default();
-        let last_success = ages.get(name).and_then(|age| before(now, *age));
-        let refused = outcomes.get("refused").copied().unwrap_or_default();
-        let (tone, word) = match last_success {
-            None if refused > 0 => (Tone::Bad, "refused"),
-            None => (Tone::Quiet, "nothing yet"),
-            Some(_) if refused > 0 => (Tone::Warn, "some refused"),
-            Some(_) => (Tone::Good, "good"),
+        let last = last.get(name).copied().unwrap_or_default();
+        let last_success = last.proved.and_then(|age| before(now, age));
+        let (tone, word) = match (last.proved, last.refused) {
+            (None, Some(_)) => (Tone::Bad, "refused"),
+            (None, None) => (Tone::Quiet, "nothing yet"),
+            (Some(proved), Some(refused)) if refused < proved => (Tone::Warn, "the last one was refused"),
+            (Some(_), _) => (Tone::Good, "good"),
         };
         SourceView {
             kind: SourceKind::Webhook,

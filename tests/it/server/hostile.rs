@@ -61,10 +61,10 @@ fn bodies_and_headers_of_any_size_and_shape() {
         let (status, text) = post(&address, "/webhooks/ci", &signed("x-signature", &body), &body);
         assert_eq!(status, 400, "{} …: {text}", &body[..body.len().min(40)]);
     }
-    // Too much to be parsed, and from the sender: whatever it says, everything is looked at.
+    // Too much to be parsed, and from the sender: whatever it says, everything is checked.
     let body = format!("[{}0]", "0,".repeat(1_000_000));
     let (status, text) = post(&address, "/webhooks/ci", &signed("x-signature", &body), &body);
-    assert!(status == 202 && text.contains("everything is looked at"), "{text}");
+    assert!(status == 202 && text.contains("everything will be checked"), "{text}");
     let body = json!({ "image": "\u{1b}[31mred\nERROR forged line" }).to_string();
     assert_eq!(post(&address, "/webhooks/ci", &signed("x-signature", &body), &body).0, 202);
     for path in ["/webhooks/%2e%2e/ci", "/webhooks/", "/webhooks/ci/a/b", "/webhooks/%00", "//", "/webhooks/ci%2f"] {

@@ -210,6 +210,16 @@ fn the_page_is_for_this_machine_for_whoever_has_the_token_or_for_whom_the_proxy_
     assert!(!ran.text().contains(SECRET), "{}", ran.text());
 }
 
+/// The commands in an answer of the API.
+fn offered(answer: &Value) -> Vec<String> {
+    match answer {
+        Value::String(text) if text.starts_with("landfall ") => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(offered).collect(),
+        Value::Object(fields) => fields.values().flat_map(offered).collect(),
+        _ => Vec::new(),
+    }
+}
+
 #[test]
 fn what_the_api_answers_is_what_its_description_says() {
     let world = frozen("load test");
@@ -222,12 +232,14 @@ fn what_the_api_answers_is_what_its_description_says() {
         ("/api/v1/apps/{repository}/{app}", "/api/v1/apps/deploys/web".to_owned()),
         ("/api/v1/policy", format!("/api/v1/policy?repository=deploys&path={file}")),
     ]);
+    let mut commands = BTreeSet::new();
     for (path, item) in description["paths"].as_object().unwrap() {
         let responses = &item["get"]["responses"];
         let schema = |status: &str| &responses[status]["content"]["application/json"]["schema"];
         let asked = examples.get(path.as_str()).unwrap_or(path);
         let answer = json(&address, asked);
         conforms(schema("200"), &description, &answer, path).unwrap();
+        commands.extend(offered(&answer));
         let text = answer.to_string();
         assert!(path.contains("incidents") || text.contains("deploys"), "{path}: {text}");
         if path.contains('{') || path.contains("policy") {
@@ -236,6 +248,19 @@ fn what_the_api_answers_is_what_its_description_says() {
             conforms(schema("404"), &description, &error, path).unwrap();
             assert_eq!(get(&address, &nothing).0, 404);
         }
+    }
+    // Every command that is offered is one that the program understands.
+    for word in ["status", "history", "hold", "release", "rollback", "promote", "explain", "unfreeze"] {
+        assert!(
+            commands.iter().any(|command| command.starts_with(&format!("landfall {word} "))),
+            "{word}: {commands:?}"
+        );
+    }
+    for command in &commands {
+        let words = command.replace('\'', "");
+        let arguments: Vec<&str> = words.split(' ').skip(1).chain(["--help"]).collect();
+        let ran = world.landfall(&arguments);
+        assert_eq!(ran.code, Some(0), "{command}: {ran:?}");
     }
     let updates = json(&address, "/api/v1/updates?environment=dev")["updates"].clone();
     let updates = updates.as_array().unwrap();

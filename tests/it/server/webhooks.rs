@@ -127,7 +127,7 @@ fn a_new_secret_is_taken_up_and_a_bad_one_keeps_the_former() {
     let push = |secret: &str| post(&address, &format!("/webhooks/hub/{secret}"), "", &body).0;
     assert_eq!((push(SECRET), push("Another-5ecret-0123456789")), (202, 401));
     fs::write(world.path("hub"), "too short").unwrap();
-    bot.until_said("goes on with the former one");
+    bot.until_said("keeps running with the previous one");
     assert_eq!(push(SECRET), 202);
     fs::write(world.path("hub"), "Another-5ecret-0123456789").unwrap();
     bot.until("the new secret", || push("Another-5ecret-0123456789") == 202);

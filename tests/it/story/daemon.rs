@@ -81,11 +81,11 @@ fn a_secret_that_becomes_unusable_stops_nothing_and_is_told_once() {
     let mut bot = world.start(&["run"]);
     bot.until("the first commit", || world.tag("web", "dev") == "1.3.0");
     fs::write(world.path("config.json"), "{ \"auths\": {").unwrap();
-    bot.until_said("goes on with the former one");
+    bot.until_said("keeps running with the previous one");
     world.push("acme/web", "1.4.0");
     bot.until("the next commit", || world.tag("web", "dev") == "1.4.0");
     let text = bot.stop(Signal::TERM).text();
-    assert_eq!(text.matches("goes on with the former one").count(), 1, "{text}");
+    assert_eq!(text.matches("keeps running with the previous one").count(), 1, "{text}");
     assert!(text.contains("the Docker configuration is not what it should be"), "{text}");
 }
 

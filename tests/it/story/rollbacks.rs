@@ -87,7 +87,7 @@ fn a_version_by_name() {
     held(&world, "1.4.0");
     let tip = world.tip("main");
     let ran = |args: &[&str]| world.landfall(&[&["rollback", "web", "--by", "Ada"], args].concat());
-    ran(&["--environment", "dev", "--to", "1.2.3"]).ends(1).says("is there already");
+    ran(&["--environment", "dev", "--to", "1.2.3"]).ends(1).says("is already at that version");
     ran(&["--environment", "dev", "--to", "9.9.9"]).ends(1).says("was never at 9.9.9");
     ran(&["--environment", "qa"]).ends(2).says("no environment `qa`; there are dev");
     world
