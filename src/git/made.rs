@@ -106,12 +106,16 @@ impl Mirror {
         // Of a merge, the parent that it differs least from: the base that was merged.
         let mut nearest: Option<(CommitId, Vec<TreeChange>)> = None;
         for parent in &entry.parents {
-            let changes = self.changes_within(Some(parent), planned, TreeBudget::COMMIT)?;
+            let changes = match self.changes_within(Some(parent), planned, TreeBudget::COMMIT) {
+                // The other side of a merge may be far away.
+                Err(GitError::Refused { .. }) if entry.parents.len() > 1 => continue,
+                changes => changes?,
+            };
             if nearest.as_ref().is_none_or(|(_, least)| changes.len() < least.len()) {
                 nearest = Some((parent.clone(), changes));
             }
         }
-        let (parent, changes) = nearest.ok_or_else(|| refuse("it has no parent"))?;
+        let (parent, changes) = nearest.ok_or_else(|| refuse("it has no parent, or differs from each too much"))?;
         let mut ordered = Vec::with_capacity(changes.len());
         for TreeChange { path, now } in changes {
             let TreePath::Usable(path) = path else { return Err(refuse("a path in it cannot be used")) };

@@ -131,6 +131,16 @@ impl<R: Remote, P> Executor<R, P> {
             stamp: self.stamp(Some(by), before.map_or(now, |before| before.max(now))),
         })?;
         let commit = self.remote.made(&commit).await?;
+        // Whoever makes it dates it, too.
+        let made = self.remote.log(&commit, None, 1)?.first().map(|entry| entry.time);
+        if let (Some(made), Some(before)) = (made, before)
+            && made < before
+        {
+            let reason = format!(
+                "{branch} ends with a commit of {before}, which is later than now, so that the decision would count as the older one; next: repeat it after that time, or push a commit with a right date"
+            );
+            return Err(GitError::Refused { what: "the decision".to_owned(), reason });
+        }
         let pushed = self.push_commit(branch, tip, &commit).await?;
         Ok((commit, pushed))
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use serde_json::json;
 
 use crate::support::forge_stub::{APP, Fault, ForgeStub};
-use crate::support::git::{fsck, git, try_git};
+use crate::support::git::{command, fsck, git, try_git};
 use crate::support::github_prism;
 use crate::support::world::{DEV_PROD, Setup, World, overlay};
 
@@ -107,6 +107,45 @@ fn a_branch_that_is_rewritten_is_again_githubs() {
     assert!(is_githubs(&world, &head) && world.tip(&head) != before);
     assert_eq!(world.github().pulls().len(), 1);
     assert_eq!(world.git(&["rev-list", "--count", &format!("main~1..{head}")]), "1");
+}
+
+#[test]
+fn a_merge_that_keeps_approvals_is_made_by_github() {
+    let terms = "write: pull-request\n    pullRequest: { automerge: true, approvals: 1, checks: [ci] }";
+    let setup = World::setup().app("web", "1.2.3", &["prod"]);
+    let world = started_from(setup.policies(&DEV_PROD.replace("write: pull-request", terms)));
+    world.apply();
+    let head = world.heads()[0].clone();
+    world.github().strict();
+    world.github().review(1, "ann", "APPROVED");
+    world.write(&[("docs/a.md", "a\n")]);
+    world.github().run(&head, "ci", "completed", Some("success"));
+    assert_eq!(world.apply()["actions"][0]["kind"], "update");
+    let parents = world.git(&["log", "-1", "--format=%P", &head]);
+    assert_eq!(parents.split(' ').count(), 2);
+    assert!(is_githubs(&world, &head));
+    assert_eq!(world.git(&["diff", "--name-only", "main", &head]), overlay("web", "prod"));
+    world.github().run(&head, "ci", "completed", Some("success"));
+    assert_eq!(world.apply()["actions"][0]["kind"], "merge");
+    assert_eq!(world.tag("web", "prod"), "1.3.0");
+}
+
+#[test]
+fn a_decision_that_would_count_as_older_than_the_branch_is_not_made() {
+    let world = started();
+    world.work("main", |folder| {
+        let mut ada = command("git");
+        ada.current_dir(folder).args(["commit", "--quiet", "--allow-empty", "-m", "from the future"]);
+        assert!(ada.env("GIT_COMMITTER_DATE", "2099-01-01T00:00:00Z").status().unwrap().success());
+    });
+    let before = world.refs();
+    let hold = ["hold", "web", "--environment", "dev", "--reason", "x", "--by", "Ada"];
+    world
+        .landfall(&hold)
+        .ends(2)
+        .says("ends with a commit of 2099-01-01T00:00:00Z")
+        .says("next: repeat it after that time");
+    assert_eq!(world.refs(), before);
 }
 
 #[test]
