@@ -23,6 +23,7 @@ mod fault;
 mod kind;
 pub mod object;
 mod page;
+mod plugin;
 mod pull_secrets;
 mod requests;
 mod settings;
@@ -65,8 +66,8 @@ impl Cluster {
             .into_iter()
             .flat_map(|kind| namespaces.iter().map(move |namespace| WatchScope { kind, namespace: namespace.clone() }));
         let scopes: Vec<WatchScope> = scopes.collect();
-        let store = Arc::new(ClusterStore::new(&settings.name, scopes.clone(), now));
-        let client = Arc::new(ApiClient::new(&settings));
+        let store = Arc::new(ClusterStore::new(&settings.name, scopes.clone(), now.clone()));
+        let client = Arc::new(ApiClient::new(&settings, now));
         let stop = CancellationToken::new();
         for scope in scopes {
             let watch = KindWatch {

@@ -12,6 +12,7 @@ use super::client::ApiClient;
 use super::fault::ApiFault;
 use super::requests::document;
 use super::settings::Settings;
+use super::snapshot::Now;
 use super::watch::within;
 
 /// Why a pull secret cannot be used. No text quotes its content.
@@ -42,8 +43,8 @@ struct WireSecret {
 impl PullSecrets {
     /// Prepares the client; makes no connection.
     #[must_use]
-    pub fn new(settings: Settings) -> Self {
-        Self { client: ApiClient::new(&settings), settings }
+    pub fn new(settings: Settings, now: Now) -> Self {
+        Self { client: ApiClient::new(&settings, now), settings }
     }
 
     /// What a pull secret says, as the text of a Docker `config.json`. Both types of Kubernetes are known

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures::future::BoxFuture;
 use secrecy::SecretString;
 
-use crate::cluster::{Access, Pace, PullSecretError, PullSecrets, Settings};
+use crate::cluster::{Access, Now, Pace, PullSecretError, PullSecrets, Settings};
 use crate::registry::{NoPullSecret, PullSecretName, PullSecretReader};
 
 /// The clusters by name, and the one that the bot runs in.
@@ -16,7 +16,7 @@ pub(super) struct ClusterSecrets {
 
 impl ClusterSecrets {
     /// Makes no connection.
-    pub(super) fn new(clusters: Vec<Settings>) -> Self {
+    pub(super) fn new(clusters: Vec<Settings>, now: &Now) -> Self {
         let own = Settings {
             name: "that the bot runs in".to_owned(),
             access: Access::InCluster,
@@ -25,8 +25,9 @@ impl ClusterSecrets {
             namespaces: Vec::new(),
             pace: Pace::default(),
         };
-        let named = clusters.into_iter().map(|settings| (settings.name.clone(), PullSecrets::new(settings)));
-        Self { named: named.collect(), own: PullSecrets::new(own) }
+        let named =
+            clusters.into_iter().map(|settings| (settings.name.clone(), PullSecrets::new(settings, now.clone())));
+        Self { named: named.collect(), own: PullSecrets::new(own, now.clone()) }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
+use crate::cluster::Now;
 use crate::config::{
     ClientCertificateSource, ClusterSettings, ConfigError, CredentialSource, Environment, PolicySource, Registries,
     RegistrySettings, RepositorySettings, SecretError, SecretSource, Settings, SigningKind, default_state_dir, load,
@@ -183,7 +184,9 @@ pub fn lookup(
     clock: Clock,
 ) -> Result<Lookup, SetupError> {
     let (time, clusters) = (clock.clone(), super::clusters::clusters(clusters, environment)?);
-    let tools = LoginTools::new(move || time.now(), ClusterSecrets::new(clusters));
+    let of_clusters = clock.clone();
+    let secrets = ClusterSecrets::new(clusters, &Now::new(move || of_clusters.now()));
+    let tools = LoginTools::new(move || time.now(), secrets);
     let login = registries.login.as_ref().map(|login| self::login(login, "", environment, &tools)).transpose()?;
     let made = |registry| {
         let mut host = host(registry, environment, &tools)?;
