@@ -136,7 +136,7 @@ fn history_says_who_brought_what_and_when() {
             text(["prod", "1.2.3", "1.3.0", "Landfall"]),
         ]
     );
-    world.landfall(&["history", "nothing"]).ends(1).says("no version changes found");
+    world.landfall(&["history", "nothing"]).ends(2).says("there is no app `nothing`").says("there is only web");
     world.landfall(&["history", "web", "--environment", "prod", "--limit", "1"]).ends(0).says("1.3.0");
 }
 

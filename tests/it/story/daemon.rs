@@ -2,9 +2,6 @@
 
 use std::fs;
 
-use landfall::demo::registry::{DemoImage, DemoRegistry, RegistryOptions};
-use landfall::model::Tag;
-
 use crate::support::process::Signal;
 use crate::support::world::{DEV_PROD, World, kustomization, overlay};
 
@@ -175,42 +172,4 @@ fn two_bots_at_once_make_everything_once() {
         "a commit a round, and the first: {:?}",
         world.log("main")
     );
-}
-
-/// Two replicas ask different edges of one registry, and one of them never shows the newest tag.
-#[test]
-fn replicas_that_are_shown_different_lists_do_not_undo_each_other() {
-    let world = World::setup().app("web", "1.2.3", &["dev", "prod"]).start();
-    world.push_all("acme/web", &["1.2.3", "1.3.0", "1.4.0"]);
-    let stale = world.block_on(DemoRegistry::start(RegistryOptions::default())).unwrap();
-    for tag in ["1.2.3", "1.3.0"] {
-        let image = DemoImage::new(jiff::Timestamp::from_second(1_790_000_000).unwrap()).label("tag", tag);
-        stale.push_image("acme/web", &Tag::parse(tag).unwrap(), &image).unwrap();
-    }
-    let second = world.config("second");
-    let text = fs::read_to_string(world.path(&second)).unwrap();
-    let host = format!("- host: {}\n", world.host);
-    assert!(text.contains(&host), "{text}");
-    let behind = format!("- host: {}\n    mirrors: [\"{}\"]\n", stale.host(), world.host);
-    fs::write(world.path(&second), text.replace(&host, &behind)).unwrap();
-    let written = || {
-        let branches: Vec<_> =
-            world.heads().iter().map(|head| (world.tip(head), world.tag_at(head, "web", "prod"))).collect();
-        (world.tip("main"), branches)
-    };
-    world.landfall(&["apply", "--config", &second]).ends(0);
-    assert_eq!((world.tag("web", "dev").as_str(), written().1[0].1.as_str()), ("1.3.0", "1.3.0"));
-    world.landfall(&["apply"]).ends(0);
-    let newest = written();
-    assert_eq!((world.tag("web", "dev").as_str(), newest.1[0].1.as_str()), ("1.4.0", "1.4.0"));
-    for _ in 0..3 {
-        let ran = world.landfall(&["apply", "--config", &second, "-o", "json"]);
-        assert_eq!(written(), newest, "{}", ran.text());
-        assert!(ran.text().contains("not in the registry's list"), "it is said: {}", ran.text());
-        world.landfall(&["apply"]).ends(0);
-        assert_eq!(written(), newest);
-    }
-    let pulls = world.landfall(&["pr", "list", "--all", "-o", "json"]).json();
-    let all = pulls["pullRequests"].as_array().unwrap();
-    assert!(all.iter().filter(|pull| pull["state"] == "open").count() == 1 && all.len() <= 2, "{pulls:#}");
 }
