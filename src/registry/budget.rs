@@ -2,12 +2,13 @@
 //!
 //! Promise: the last requests of a limit are not used up at once: from half of it on, requests are sent at growing
 //! distances, so that what is left lasts until there is more. Only requests of the kinds that the host counts are held
-//! back, by its own word: Docker Hub counts manifests, and no lists of tags.
+//! back, by its own word: Docker Hub counts manifests, and no lists of tags. It says what is left in the answer to a `HEAD` of
+//! a manifest, too, which it does not count (<https://docs.docker.com/docker-hub/usage/pulls/>, *View pull rate and limit*).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::Method;
+use http::{HeaderMap, Method};
 use tokio::time::Instant;
 use url::Url;
 
@@ -19,6 +20,8 @@ const UNNAMED_WINDOW: Duration = Duration::from_secs(60);
 const UNNAMED_LIMIT: u64 = 100;
 /// The longest distance between two requests: what a host says of later is believed when it says it again.
 const LONGEST: Duration = Duration::from_secs(3600);
+/// Says whom Docker Hub counts pulls of; no other registry sends it but one that passes on its answers.
+const DOCKER_HUB_LIMIT: &str = "docker-ratelimit-source";
 
 /// The kinds of requests that hosts count apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,6 +40,14 @@ impl Counted {
             () if path.contains("/manifests/") => Self::Manifest,
             () if path.ends_with("/tags/list") => Self::Listing,
             () => Self::Other,
+        }
+    }
+
+    /// Of which kind of requests an answer says how many are left.
+    pub(super) fn told_by(self, headers: &HeaderMap) -> Self {
+        match self {
+            Self::ManifestHead if headers.contains_key(DOCKER_HUB_LIMIT) => Self::Manifest,
+            kind => kind,
         }
     }
 }
@@ -188,6 +199,22 @@ mod tests {
             let waits = [(); 3].map(|()| budget.turn(Counted::Manifest, seconds(1), now).unwrap());
             assert!(waits.iter().all(|wait| *wait < Duration::from_millis(1)), "{left}: {waits:?}");
         }
+    }
+
+    #[test]
+    fn a_head_that_docker_hub_does_not_count_says_what_is_left_and_never_waits() {
+        let (mut budget, now) = (Budget::default(), Instant::now());
+        let hub = HeaderMap::from_iter([(DOCKER_HUB_LIMIT.parse().unwrap(), "192.0.2.1".parse().unwrap())]);
+        let told = Counted::ManifestHead.told_by(&hub);
+        budget.heard(told, quota(0, 100, Some(21_600), None), now);
+        assert_eq!(budget.turn(Counted::ManifestHead, seconds(0), now), Ok(Duration::ZERO));
+        assert!(budget.turn(Counted::Manifest, seconds(60), now).is_err(), "there is none left to read");
+        assert_eq!(budget.left(now).map(|left| left.remaining), Some(0));
+        for kind in [Counted::Listing, Counted::Manifest, Counted::Other] {
+            assert_eq!(kind.told_by(&hub), kind);
+        }
+        // Another registry counts what it says it counts.
+        assert_eq!(Counted::ManifestHead.told_by(&HeaderMap::new()), Counted::ManifestHead);
     }
 
     #[test]

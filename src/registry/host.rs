@@ -210,7 +210,7 @@ impl Host {
 
     /// Takes in what an answer says of how many requests are left.
     pub(super) fn heard(&self, kind: Counted, headers: &HeaderMap) {
-        self.budget().heard(kind, quota::read(headers), Instant::now());
+        self.budget().heard(kind.told_by(headers), quota::read(headers), Instant::now());
     }
 
     /// The least that is left, as the host said last.

@@ -167,7 +167,7 @@ async fn retry_after_is_waited_for_in_both_forms() {
 #[tokio::test]
 async fn what_is_left_of_a_limit_is_spread_for_the_kind_of_request_that_is_counted() {
     let server = Server::start(|request, _| match request.path().contains("/manifests/") {
-        // As Docker Hub says it.
+        // In Docker Hub's words.
         true => Reply::new(200)
             .header("docker-content-digest", &format!("sha256:{}", "ab".repeat(32)))
             .header("ratelimit-limit", "100;w=21600")
@@ -187,6 +187,28 @@ async fn what_is_left_of_a_limit_is_spread_for_the_kind_of_request_that_is_count
     assert_eq!(server.seen().len(), 3);
     let left = client.quota(&name).unwrap();
     assert_eq!((left.remaining, left.limit), (3, Some(100)));
+}
+
+#[tokio::test]
+async fn what_docker_hub_does_not_count_is_not_held_back() {
+    let server = Server::start(|request, _| match request.path().contains("/manifests/") {
+        true => Reply::new(200)
+            .header("docker-content-digest", &format!("sha256:{}", "ab".repeat(32)))
+            .header("docker-ratelimit-source", "192.0.2.1")
+            .header("ratelimit-limit", "100;w=21600")
+            .header("ratelimit-remaining", "0;w=21600"),
+        false => Reply::tags(&["v1"]),
+    })
+    .await;
+    let (client, name) = (client(plain(server.host())), image(server.addr(), "a"));
+    for _ in 0..5 {
+        client.resolve(&name, &tag("v1")).await.unwrap();
+    }
+    assert!(server.seen().iter().all(|asked| asked.method == "HEAD"), "{:?}", server.seen());
+    assert_eq!(client.quota(&name).unwrap().remaining, 0, "what is left is known without a pull");
+    let error = client.manifest(&name, &tag("v1")).await.unwrap_err();
+    assert_eq!(error.code(), FailureCode::RateLimited, "what is counted waits: {error}");
+    assert_eq!(server.seen().len(), 5);
 }
 
 #[tokio::test]
