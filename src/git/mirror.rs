@@ -322,9 +322,7 @@ impl Mirror {
         if !self.inner.remote.url.transport().filters() {
             return Ok(());
         }
-        let repo = self.repo()?;
-        let mut missing: Vec<String> =
-            ids.into_iter().filter(|id| !repo.has_object(*id)).map(|id| id.to_string()).collect();
+        let mut missing: Vec<String> = self.lacking(ids)?.iter().map(ToString::to_string).collect();
         if missing.is_empty() || !self.inner.folder.is_partial() {
             return Ok(());
         }
@@ -339,6 +337,20 @@ impl Mirror {
         let done = apart(command.ended()).unwrap_or_else(|message| Err(GitError::Program { message }))?;
         self.forget_open();
         if done.success { Ok(()) } else { Err(self.failed(&done.stderr)) }
+    }
+
+    /// Whether an earlier fetch may have left out files.
+    pub(super) fn may_lack_files(&self) -> bool {
+        self.inner.remote.url.transport().filters() && self.inner.folder.is_partial()
+    }
+
+    /// Those of these objects that the mirror does not have.
+    ///
+    /// # Errors
+    /// If the mirror is damaged.
+    pub(super) fn lacking(&self, ids: impl IntoIterator<Item = gix::ObjectId>) -> Result<Vec<gix::ObjectId>, GitError> {
+        let repo = self.repo()?;
+        Ok(ids.into_iter().filter(|id| !repo.has_object(*id)).collect())
     }
 
     /// The error of a large fetch whose turn did not come.

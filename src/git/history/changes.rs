@@ -9,10 +9,11 @@ use crate::git::error::GitError;
 use crate::git::kept::KeptKey;
 use crate::git::mirror::Mirror;
 use crate::git::read::{commit_id, object_id};
-use crate::git::tree::{self, WatchedFiles};
+use crate::git::tree::{self, TreeEntry, WatchedFiles};
 use crate::model::{CommitId, RepoPath, Version};
 
 use super::History;
+use super::ahead::{Ahead, Changed};
 use super::kept::{READING, take};
 use super::values::{PinKey, ValueAt};
 
@@ -67,6 +68,7 @@ struct Walk<'a> {
     pins: &'a [PinKey],
     by_path: HashMap<&'a RepoPath, Vec<usize>>,
     watched: WatchedFiles,
+    ahead: Ahead,
     /// What each pin declares where the walk is.
     values: Vec<Option<Version>>,
     changes: Vec<ValueChange>,
@@ -80,10 +82,15 @@ impl<'a> Walk<'a> {
         }
         let watched = WatchedFiles::new(by_path.keys().copied());
         let (repo, values, changes) = (mirror.repo()?, Vec::with_capacity(pins.len()), Vec::new());
-        Ok(Self { mirror, repo, history, pins, by_path, watched, values, changes })
+        let ahead = Ahead::new(mirror);
+        Ok(Self { mirror, repo, history, pins, by_path, watched, ahead, values, changes })
     }
 
     fn run(mut self, tip: &CommitId, kept: Option<(ObjectId, Vec<ValueChange>)>) -> Result<Vec<ValueChange>, GitError> {
+        let now = self.mirror.entries(tip, self.by_path.keys().copied())?;
+        let files =
+            now.into_values().filter_map(|it| if let TreeEntry::File { id, .. } = it { Some(id) } else { None });
+        Ahead::complete(self.mirror, files)?;
         for pin in self.pins {
             let value = self.history.value_at(self.mirror, tip, pin)?;
             self.values.push(declared(value, pin));
@@ -97,18 +104,20 @@ impl<'a> Walk<'a> {
             },
             None => (line.len(), Vec::new()),
         };
-        for (step, commit) in line.iter().take(walked_to).enumerate() {
-            self.step(*commit, line.get(step + 1).copied())?;
+        for step in 0..walked_to {
+            self.step(&line[step..], walked_to - step)?;
         }
         self.changes.extend(older);
         Ok(self.changes)
     }
 
-    /// Notes what a commit changed, and goes below it.
-    fn step(&mut self, commit: ObjectId, before: Option<ObjectId>) -> Result<(), GitError> {
-        let new = self.mirror.tree_of(&self.repo, &commit_id(commit))?;
-        let old = before.map(|before| self.mirror.tree_of(&self.repo, &commit_id(before))).transpose()?;
-        let changed = tree::changed(&self.repo, old, new, &self.watched).map_err(|error| self.mirror.damage(&error))?;
+    /// Notes what the first commit of a line changed, and goes below it; of the line, so many more will be walked.
+    fn step(&mut self, line: &[ObjectId], walked: usize) -> Result<(), GitError> {
+        let Some(&commit) = line.first() else { return Ok(()) };
+        let (mirror, repo, watched) = (self.mirror, &self.repo, &self.watched);
+        let change = |at: usize| changed(mirror, repo, watched, &line[at..]);
+        let changed = change(0)?;
+        self.ahead.prepare(mirror, &changed, (1..walked).map(change), |_| true)?;
         let mut made = None;
         for (path, entry) in changed {
             for number in self.by_path.get(&path).into_iter().flatten() {
@@ -125,6 +134,18 @@ impl<'a> Walk<'a> {
         }
         Ok(())
     }
+}
+
+/// The watched files that the first commit of a line changed.
+fn changed(
+    mirror: &Mirror,
+    repo: &gix::Repository,
+    watched: &WatchedFiles,
+    line: &[ObjectId],
+) -> Result<Changed, GitError> {
+    let tree = |commit: &ObjectId| mirror.tree_of(repo, &commit_id(*commit));
+    let (Some(new), old) = (line.first().map(tree), line.get(1).map(tree)) else { return Ok(Changed::new()) };
+    tree::changed(repo, old.transpose()?, new?, watched).map_err(|error| mirror.damage(&error))
 }
 
 fn declared(value: ValueAt, pin: &PinKey) -> Option<Version> {

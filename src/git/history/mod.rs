@@ -11,11 +11,13 @@
 //! Design: `graph` keeps commits as numbers with their parents and generations, and `line` the first-parent line of the
 //! followed tip: for every commit, the first position on the line that contains it. That position is also the merge
 //! that brought the commit to the branch. `values` reads pins from trees, cached by content; `origin` walks the line
-//! backwards for all pins at once and stops where the last walk began; `changes` walks all of it. `kept` stores what was found
+//! backwards for all pins at once and stops where the last walk began; `changes` walks all of it; `ahead` fetches what they will read of files
+//! that the mirror lacks. `kept` stores what was found
 //! for the next process.
 //!
 //! The functions read files: call them where blocking is allowed.
 
+mod ahead;
 mod changes;
 mod graph;
 mod kept;

@@ -14,6 +14,7 @@ use crate::model::{CommitId, Pin, RepoPath, Version};
 use crate::overlay::is_candidate;
 
 use super::History;
+use super::ahead::Ahead;
 use super::graph::CommitNumber;
 use super::origin::{ValueOrigin, introduced_before};
 use super::values::{PinKey, ValueAt};
@@ -188,7 +189,9 @@ fn source(
             })
             .collect();
         near.sort_by_key(|(path, id)| std::cmp::Reverse((Some(*id) == here, in_common(path, &key.path))));
-        for (path, id) in near.into_iter().take(READ) {
+        near.truncate(READ);
+        Ahead::complete(mirror, near.iter().map(|(_, id)| *id))?;
+        for (path, id) in near {
             if let Some(found) = history.values.alike(mirror, (path, *id), (key, version))? {
                 return Ok(Some(found));
             }

@@ -17,6 +17,7 @@ use crate::git::tree::{self, WatchedFiles};
 use crate::model::{CommitId, ImageName, Pin, RepoPath, Version};
 
 use super::History;
+use super::ahead::{Ahead, Changed};
 use super::graph::CommitNumber;
 use super::values::{PinKey, ValueAt};
 
@@ -136,9 +137,9 @@ fn walk(
             walk.remember(&history.records);
         }
         match line.get(step + 1) {
-            Some(before) if step < history.limits.walked => walk.step(history, node, Some(*before))?,
+            Some(_) if step < history.limits.walked => walk.step(history, &line[step..])?,
             _ if !history.graph.is_cut(node) && history.graph.parents(node).is_empty() => {
-                walk.step(history, node, None)?;
+                walk.step(history, &line[step..=step])?;
             }
             _ => {
                 let oldest = ValueOrigin::Older(walk.arrival(history, node)?);
@@ -170,6 +171,7 @@ struct Walk<'m> {
     mirror: &'m Mirror,
     repo: gix::Repository,
     watched: WatchedFiles,
+    ahead: Ahead,
     open: HashMap<RepoPath, Vec<OpenPin>>,
     found: HashMap<PinKey, OriginRecord>,
 }
@@ -181,7 +183,8 @@ impl<'m> Walk<'m> {
             open.entry(pin.key.path.clone()).or_default().push(pin);
         }
         let watched = WatchedFiles::new(open.keys());
-        Ok(Self { mirror, repo: mirror.repo()?, watched, open, found: HashMap::new() })
+        let (repo, ahead) = (mirror.repo()?, Ahead::new(mirror));
+        Ok(Self { mirror, repo, watched, ahead, open, found: HashMap::new() })
     }
 
     /// The last walk began here: the origin found then still applies.
@@ -199,16 +202,16 @@ impl<'m> Walk<'m> {
         self.open.retain(|_, pins| !pins.is_empty());
     }
 
-    /// Closes those pins whose value differs before this commit.
-    fn step(
-        &mut self,
-        history: &mut History,
-        node: CommitNumber,
-        before: Option<CommitNumber>,
-    ) -> Result<(), GitError> {
-        let new = self.tree(history, node)?;
-        let old = before.map(|before| self.tree(history, before)).transpose()?;
-        let changes = tree::changed(&self.repo, old, new, &self.watched).map_err(|error| self.mirror.damage(&error))?;
+    /// Closes those pins whose value differs before the first commit of this line.
+    fn step(&mut self, history: &mut History, line: &[CommitNumber]) -> Result<(), GitError> {
+        let Some(&node) = line.first() else { return Ok(()) };
+        let changes = self.changed(history, line)?;
+        // Where the last walk began, most of this one ends.
+        let goes_on = |at: &usize| history.records.tip != Some(history.graph.id(line[*at]));
+        let later = (1..line.len() - 1).take_while(goes_on).map(|at| self.changed(history, &line[at..]));
+        let mut ahead = self.ahead;
+        ahead.prepare(self.mirror, &changes, later, |path| self.open.contains_key(path))?;
+        self.ahead = ahead;
         for (path, entry) in changes {
             let Some(pins) = self.open.remove(&path) else { continue };
             let mut still = Vec::new();
@@ -228,8 +231,12 @@ impl<'m> Walk<'m> {
         Ok(())
     }
 
-    fn tree(&self, history: &History, node: CommitNumber) -> Result<ObjectId, GitError> {
-        self.mirror.tree_of(&self.repo, &history.id(node))
+    /// The watched files that the first commit of a line changed.
+    fn changed(&self, history: &History, line: &[CommitNumber]) -> Result<Changed, GitError> {
+        let tree = |node: &CommitNumber| self.mirror.tree_of(&self.repo, &history.id(*node));
+        let Some(new) = line.first().map(tree) else { return Ok(Changed::new()) };
+        let old = line.get(1).map(tree).transpose()?;
+        tree::changed(&self.repo, old, new?, &self.watched).map_err(|error| self.mirror.damage(&error))
     }
 
     fn arrival(&self, history: &History, node: CommitNumber) -> Result<CommitInfo, GitError> {

@@ -1,8 +1,9 @@
 //! Mirrors that leave large files where they are until they are read.
 
 use landfall::demo::git_http::GitServer;
-use landfall::git::{BlobId, Mirror, RefResult, TreeEntry};
+use landfall::git::{BlobId, History, Mirror, PinKey, RefResult, TreeEntry, ValueOrigin};
 use landfall::model::CommitId;
+use landfall::overlay::scan_file;
 
 use super::support::{Folder, change, fetched, forward, push_one, settings};
 use crate::support::git::{file, fsck, git};
@@ -49,8 +50,7 @@ async fn large_files_are_fetched_when_they_are_read_and_all_at_once() {
         let old: Vec<BlobId> = commits[..3].iter().map(|commit| blob(&mirror, commit)).collect();
         assert_eq!(mirror.blob_sizes(&old).unwrap(), [large(0).len() as u64; 3]);
         assert_eq!(mirror.read_blobs(&old).unwrap().len(), 3);
-        let fetches = server.requests().all().iter().filter(|asked| asked.path.contains("info/refs")).count();
-        assert_eq!(fetches, if filters { 2 } else { 0 }, "one conversation for one file, and one for three");
+        assert_eq!(fetches(&server), if filters { 2 } else { 0 }, "one conversation for one file, and one for three");
         assert_eq!(missing(&mirror), if filters { 2 } else { 0 });
 
         // The bot goes on as with a whole mirror.
@@ -72,4 +72,49 @@ async fn large_files_are_fetched_when_they_are_read_and_all_at_once() {
         }
         assert_eq!(mirror.read(&theirs, &file("apps/web/dev.yaml")).unwrap().unwrap(), b"tag: v2\n");
     }
+}
+
+/// How many conversations about objects the server had.
+fn fetches(server: &GitServer) -> usize {
+    server.requests().all().iter().filter(|asked| asked.path.contains("info/refs")).count()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_walk_over_old_large_files_fetches_them_in_a_few_conversations() {
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    git(&remote, &["config", "uploadpack.allowFilter", "true"]);
+    let text = |tag: u64| {
+        let bulk = large(tag).lines().take(4_000).collect::<Vec<_>>().join("\n");
+        format!("image:\n  repository: ghcr.io/acme/web\n  tag: 1.0.{tag}\n{bulk}\n")
+    };
+    let path = "apps/web/values.yaml";
+    // The last two commits change other things of the file.
+    let commits: Vec<CommitId> =
+        (0..40).map(|n: u64| folder.person_commits(&remote, path, &format!("{}# {n}\n", text(n.min(37))))).collect();
+    let pins = scan_file(&file(path), text(37).as_bytes()).values;
+    assert_eq!(pins.len(), 1, "{pins:?}");
+    let key = PinKey::from(&pins[0]);
+    let server = GitServer::start(&folder.root(), None).await.unwrap();
+    let open = async |name: &str| {
+        let mirror = Mirror::open(&folder.path(name), settings(&server.url("r.git"))).await.unwrap();
+        let tip = fetched(&mirror).await;
+        assert_eq!(missing(&mirror), 40);
+        server.requests().clear();
+        (mirror, tip)
+    };
+
+    let (mirror, tip) = open("whole").await;
+    let changes = mirror.value_changes(&tip, std::slice::from_ref(&key), "main").unwrap();
+    let arrived: Vec<&CommitId> = changes.iter().map(|change| &change.arrived).collect();
+    assert_eq!(arrived, commits[..38].iter().rev().collect::<Vec<_>>(), "every change of the tag, newest first");
+    assert_eq!((missing(&mirror), fetches(&server)), (0, 3), "one for the tip, then eight files, then the rest");
+
+    let (mirror, tip) = open("end").await;
+    let mut history = History::new();
+    history.follow(&mirror, &tip).unwrap();
+    let found = history.introduced(&mirror, &pins).unwrap();
+    let ValueOrigin::Commit(by) = &found[&key] else { panic!("{found:?}") };
+    assert_eq!(by.wrote.commit, commits[37]);
+    assert_eq!((missing(&mirror), fetches(&server)), (32, 1), "it ends after three, and asked for eight at once");
 }
