@@ -172,9 +172,9 @@ pub(super) struct Cap {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `sshKey` or `gpgKey`")]
 pub(super) struct Signing {
-    /// A private Ed25519 key of OpenSSH, without a passphrase.
+    /// A private Ed25519 or RSA key of OpenSSH, without a passphrase.
     pub(super) ssh_key: Option<At<Secret>>,
-    /// A private Ed25519 key of OpenPGP, without a passphrase, as `gpg --armor --export-secret-keys` writes it; instead of `sshKey`.
+    /// A private Ed25519 or RSA key of OpenPGP, without a passphrase, as `gpg --armor --export-secret-keys` writes it; instead of `sshKey`.
     pub(super) gpg_key: Option<At<Secret>>,
     /// Public keys (`ssh-ed25519 AAAA…`, or as `gpg --armor --export` writes them) that the bot signed with before, whose signatures
     /// still count.

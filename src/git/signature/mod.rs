@@ -1,9 +1,11 @@
 //! Signatures of commits by SSH and OpenPGP keys, made in the process: no program has to be there, and the key is in no file of ours
 //! and in no argument.
 //!
-//! Ed25519 alone: its signatures are deterministic, and so a commit that is made twice is the same commit.
+//! Ed25519 and RSA (PKCS #1 v1.5) alone: their signatures are deterministic, and so a commit that is made twice is the same commit. Those of
+//! NIST's curves (ECDSA) are others each time.
 
 mod pgp;
+mod rsa;
 mod ssh;
 
 use std::fmt;
@@ -23,10 +25,10 @@ pub enum KeyError {
     #[error("it is protected by a passphrase; give the bot a key without one")]
     Passphrase,
     /// It is of another kind.
-    #[error("it is no Ed25519 key; make one with `ssh-keygen -t ed25519`")]
+    #[error("it is neither an Ed25519 key nor an RSA key of 2048 to 8192 bits; make one with `ssh-keygen -t ed25519`")]
     Kind,
     /// A public key that cannot be read.
-    #[error("it is no public Ed25519 key (`ssh-ed25519 AAAA…`)")]
+    #[error("it is no public Ed25519 or RSA key (`ssh-ed25519 AAAA…`, `ssh-rsa AAAA…`)")]
     Public,
     /// It is not in OpenPGP's format.
     #[error(
@@ -35,11 +37,11 @@ pub enum KeyError {
     PgpFormat,
     /// No key in it can sign.
     #[error(
-        "it holds no Ed25519 key that may sign; make one with `gpg --quick-gen-key 'Landfall <landfall@example.com>' ed25519 sign never`"
+        "it holds no Ed25519 key, nor an RSA key of 2048 to 8192 bits, that may sign; make one with `gpg --quick-gen-key 'Landfall <landfall@example.com>' ed25519 sign never`"
     )]
     PgpKind,
     /// A public OpenPGP key that cannot be read.
-    #[error("it is no public Ed25519 key in OpenPGP's format (-----BEGIN PGP PUBLIC KEY BLOCK-----)")]
+    #[error("it is no public Ed25519 or RSA key in OpenPGP's format (-----BEGIN PGP PUBLIC KEY BLOCK-----)")]
     PgpPublic,
 }
 
@@ -58,7 +60,7 @@ impl fmt::Debug for CommitSigner {
 }
 
 impl CommitSigner {
-    /// Signs by a private Ed25519 key of OpenSSH. `former` are the public keys (`ssh-ed25519 AAAA…`) that it took the place of.
+    /// Signs by a private Ed25519 or RSA key of OpenSSH. `former` are the public keys (`ssh-ed25519 AAAA…`) that it took the place of.
     ///
     /// # Errors
     /// When it is no such key, has a passphrase, or a public key is none.
@@ -66,7 +68,7 @@ impl CommitSigner {
         SshSigner::new(key, former).map(Kind::Ssh).map(Self)
     }
 
-    /// Signs by a private Ed25519 key of OpenPGP, in armour. `former` are the public keys that it took the place of, in armour.
+    /// Signs by a private Ed25519 or RSA key of OpenPGP, in armour. `former` are the public keys that it took the place of, in armour.
     ///
     /// # Errors
     /// As [`CommitSigner::ssh`].

@@ -23,8 +23,12 @@ fn world() -> World {
 
 /// Whether Git takes a commit for signed by the bot.
 fn verifies(world: &World, commit: &str) -> bool {
+    verifies_by(world, PUBLIC, commit)
+}
+
+fn verifies_by(world: &World, public: &str, commit: &str) -> bool {
     let signers = world.path("allowed_signers");
-    std::fs::write(&signers, format!("landfall@example.com {PUBLIC}")).unwrap();
+    std::fs::write(&signers, format!("landfall@example.com {public}")).unwrap();
     let signers = format!("gpg.ssh.allowedSignersFile={}", signers.display());
     let shown = try_git(&world.bare(), &["-c", &signers, "verify-commit", commit]);
     shown.status.success()
@@ -43,6 +47,19 @@ fn commits_are_signed_as_git_verifies_them() {
     assert!(verifies(&world, "main") && !verifies(&world, &unsigned));
     world.landfall(&["freeze", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
     assert!(verifies(&world, "main"), "what people decide is committed by the bot");
+}
+
+#[test]
+fn an_rsa_key_of_openssh_signs_as_git_verifies() {
+    if !Path::new("/usr/bin/ssh-keygen").exists() {
+        return skip("ssh-keygen is not installed: signatures are not held against Git");
+    }
+    let world = world();
+    std::fs::write(world.path("key"), include_str!("../../../src/git/signature/rsa")).unwrap();
+    assert_eq!(world.apply()["actions"][0]["result"]["verified"], true);
+    assert!(
+        verifies_by(&world, include_str!("../../../src/git/signature/rsa.pub"), "main") && !verifies(&world, "main")
+    );
 }
 
 #[test]
@@ -101,6 +118,10 @@ fn openpgp_signatures_are_good_to_git_and_gnupg() {
         return skip("gpg is not installed: OpenPGP signatures are not held against it");
     }
     for (private, public) in [
+        (
+            include_str!("../../../src/git/signature/pgp-rsa.asc"),
+            include_str!("../../../src/git/signature/pgp-rsa.pub.asc"),
+        ),
         (
             include_str!("../../../src/git/signature/pgp-key.asc"),
             include_str!("../../../src/git/signature/pgp-key.pub.asc"),
