@@ -23,7 +23,7 @@ use crate::document::check::{Check, optional};
 use crate::document::secret::CredentialSource;
 use crate::document::word_or::WordOr;
 use crate::forge::ForgeSettings;
-use crate::notify::StatusNeed;
+use crate::notify::{Deployments, StatusNeed};
 use crate::registry::LoginSettings;
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
@@ -80,19 +80,32 @@ impl Check<'_, '_> {
 
     /// Statuses need a repository whose forge takes them.
     fn somewhere_to_post(&mut self, raw: &raw::Config, settings: &Settings) {
-        let apis: Vec<_> = settings.repositories.iter().filter_map(|repository| repository.forge.statuses()).collect();
+        let apis = || settings.repositories.iter().filter_map(|it| Some((&it.name, it.forge.statuses()?.deployments)));
         for receiver in &settings.notify {
-            let message = match receiver.kind.needs() {
-                StatusNeed::Statuses if apis.is_empty() => {
-                    "`kind: forge` needs a repository with a forge that takes statuses of commits"
+            let Some(at) = raw.notify.iter().find(|at| at.value.common.name.value == receiver.name) else { continue };
+            match receiver.kind.needs() {
+                StatusNeed::Statuses | StatusNeed::StatusesAndDeployments if apis().next().is_none() => {
+                    self.sink.absent(
+                        at.value.said,
+                        "`kind: forge` needs a repository with a forge that takes statuses of commits",
+                    );
                 }
-                StatusNeed::Deployments if !apis.iter().any(|api| api.deployments) => {
-                    "`kind: github` needs a repository with `forge: { kind: github }`"
+                StatusNeed::OwnDeployments if !apis().any(|(_, has)| matches!(has, Deployments::OfItsReceiver)) => {
+                    self.sink.absent(at.value.said, "`kind: github` needs a repository with `forge: { kind: github }`");
                 }
-                StatusNeed::None | StatusNeed::Statuses | StatusNeed::Deployments => continue,
-            };
-            if let Some(at) = raw.notify.iter().find(|at| at.value.common.name.value == receiver.name) {
-                self.sink.absent(at.value.said, message);
+                StatusNeed::StatusesAndDeployments => {
+                    for (name, has) in apis() {
+                        let (why, hint) = match has {
+                            Deployments::Posted(_) => continue,
+                            Deployments::OfItsReceiver => {
+                                ("needs `kind: github` for deployments", "add a receiver `kind: github`")
+                            }
+                            Deployments::None => ("has no deployments of others", "only statuses are posted there"),
+                        };
+                        self.sink.warning(at.value.said, format!("the forge of repository `{name}` {why}"), hint);
+                    }
+                }
+                StatusNeed::None | StatusNeed::Statuses | StatusNeed::OwnDeployments => {}
             }
         }
     }

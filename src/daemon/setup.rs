@@ -276,7 +276,7 @@ pub(in crate::daemon) fn lender(
     let timeout = settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT);
     let identity_pem = identity(settings.client_certificate.as_ref(), &settings.name, environment)?;
     let (ca_pem, identity_pem) = (ca_pem.as_deref(), identity_pem.as_deref());
-    let opening = LenderOpening { secrets: &secrets, ca_pem, identity_pem, timeout };
+    let opening = LenderOpening { secrets: &secrets, environment, ca_pem, identity_pem, timeout };
     let lender = settings.forge.lender(&opening);
     lender.map_err(|source| SetupError::Forge { repository: settings.name.clone(), source: Box::new(source) })
 }
@@ -324,6 +324,7 @@ fn equipped(
     let opening = Opening {
         repository: &name,
         secrets: &secrets,
+        environment,
         ca_pem: ca_pem.as_deref(),
         identity_pem: identity_pem.as_deref(),
         timeout: settings.timeout.unwrap_or(FORGE_TIMEOUT).min(FORGE_TIMEOUT),

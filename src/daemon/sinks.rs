@@ -140,6 +140,7 @@ fn targets(settings: &Settings, environment: &Environment) -> Result<BTreeMap<St
                 token,
                 speech: api.speech,
                 deployments: api.deployments,
+                branch: repository.branch.to_string(),
             };
             targets.insert(repository.name.clone(), target);
         }

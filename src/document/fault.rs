@@ -108,6 +108,11 @@ impl<'a> Sink<'a> {
         self.fault(Fault::new(mark, message).hint(hint));
     }
 
+    /// Adds what will work, but not as somebody may expect.
+    pub(crate) fn warning(&mut self, mark: Mark, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(Severity::Warning, Fault::new(mark, message).hint(hint));
+    }
+
     fn push(&mut self, severity: Severity, fault: Fault) {
         self.diagnostics.push(Diagnostic {
             severity,

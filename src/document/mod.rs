@@ -12,6 +12,7 @@ pub(crate) mod at;
 pub(crate) mod check;
 pub(crate) mod decode;
 pub(crate) mod diagnostic;
+pub mod entra;
 pub(crate) mod fault;
 pub(crate) mod kinds;
 pub mod secret;

@@ -22,9 +22,9 @@ use jiff::Timestamp;
 
 use crate::document::check::Check;
 use crate::document::fault::Mark;
-use crate::document::secret::{ReadSecrets, SecretSource};
+use crate::document::secret::{Environment, ReadSecrets, SecretSource};
 use crate::git::{LendsToken, MakesCommits, Mirror};
-use crate::http::status::StatusSpeech;
+use crate::http::status::{Deployments, StatusSpeech};
 use crate::model::{
     Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
     PullRequestSpec, Reviews,
@@ -425,6 +425,8 @@ pub struct Opening<'a> {
     pub repository: &'a str,
     /// Its secrets, read.
     pub secrets: &'a ReadSecrets,
+    /// The environment, in which clouds describe the identity that the bot runs with.
+    pub environment: &'a Environment,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
     /// A certificate with its private key (PEM), to show where a server asks for one.
@@ -444,6 +446,8 @@ pub struct Opening<'a> {
 pub struct LenderOpening<'a> {
     /// The repository's secrets, read.
     pub secrets: &'a ReadSecrets,
+    /// The environment, in which clouds describe the identity that the bot runs with.
+    pub environment: &'a Environment,
     /// Certificates (PEM) to trust besides the system's.
     pub ca_pem: Option<&'a [u8]>,
     /// A certificate with its private key (PEM), to show where a server asks for one.
@@ -454,17 +458,24 @@ pub struct LenderOpening<'a> {
 
 impl<'a> Opening<'a> {
     fn of_lender(&self) -> LenderOpening<'a> {
-        let Self { secrets, ca_pem, identity_pem, timeout, .. } = *self;
-        LenderOpening { secrets, ca_pem, identity_pem, timeout }
+        let Self { secrets, environment, ca_pem, identity_pem, timeout, .. } = *self;
+        LenderOpening { secrets, environment, ca_pem, identity_pem, timeout }
+    }
+}
+
+impl LenderOpening<'_> {
+    /// A secret.
+    fn secret(&self, source: &SecretSource) -> Result<secrecy::SecretString, PullError> {
+        let missing =
+            || PullError { message: format!("the secret in {source} was not read"), code: FailureCode::ConfigError };
+        self.secrets.get(source).ok_or_else(missing)
     }
 }
 
 impl Opening<'_> {
     /// A secret.
     fn secret(&self, source: &SecretSource) -> Result<secrecy::SecretString, PullError> {
-        let missing =
-            || PullError { message: format!("the secret in {source} was not read"), code: FailureCode::ConfigError };
-        self.secrets.get(source).ok_or_else(missing)
+        self.of_lender().secret(source)
     }
 
     /// Where a repository on a forge with a REST API is.
@@ -504,8 +515,8 @@ pub struct StatusApi<'a> {
     pub token: Option<&'a SecretSource>,
     /// How it takes them.
     pub speech: &'static StatusSpeech,
-    /// Whether it takes deployments and comments in GitHub's format, too.
-    pub deployments: bool,
+    /// Whether it takes deployments, too.
+    pub deployments: Deployments,
 }
 
 /// A pull request that should exist.

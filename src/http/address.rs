@@ -25,6 +25,18 @@ const METADATA_V6: &[Ipv6Addr] = &[
     Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
 ];
 
+/// The http(s) address that a setting or a variable of the environment names.
+///
+/// # Errors
+/// If it is none; `what` names it.
+pub fn named(text: &str, what: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|_| format!("{what} is not an address"))?;
+    match url.scheme() {
+        "https" | "http" if url.has_host() => Ok(url),
+        _ => Err(format!("{what} is not an http(s) address")),
+    }
+}
+
 /// Whether no server that is not configured may be at this address.
 #[must_use]
 pub fn forbidden(address: IpAddr) -> bool {

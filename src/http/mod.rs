@@ -14,6 +14,7 @@
 //! - nothing is retried here: only an edge knows which of its requests may be sent again ([`retry`] says when)
 
 pub mod address;
+pub mod entra;
 pub mod jwt;
 pub mod link;
 mod proxy;

@@ -22,11 +22,11 @@ pub struct SinkMemory {
     pub notified: BTreeMap<IncidentId, Arc<NotifiedHere>>,
     /// Notices not delivered yet.
     pub waiting: Vec<Notice>,
-    /// GitHub: commit and place → deployment.
+    /// Commit and place → the forge's number of its deployment.
     pub deployments: Recent<u64>,
     /// GitHub: pull request → comment.
     pub comments: Recent<Comment>,
-    /// GitHub: commit and context, or deployment → the last status posted.
+    /// Commit and context, or deployment → the last status posted.
     pub statuses: Recent<String>,
 }
 

@@ -22,6 +22,7 @@ mod settings;
 mod sinks;
 mod worker;
 
+pub use crate::http::status::Deployments;
 pub use client::{Failure, FailureKind};
 pub use cycles::Cycles;
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::document::secret::{Address, CredentialSource, ReadSecrets, SecretSource};
-use crate::http::status::StatusSpeech;
+use crate::http::status::{Deployments, StatusSpeech};
 
 use super::client::{Failure, FailureKind, Login};
 
@@ -41,8 +41,10 @@ pub struct StatusTarget {
     pub speech: &'static StatusSpeech,
     /// The address of the page of a commit, up to the commit's id.
     pub commit_page: String,
-    /// Whether the forge takes deployments and comments in GitHub's format, too.
-    pub deployments: bool,
+    /// Whether the forge takes deployments, too.
+    pub deployments: Deployments,
+    /// The branch that is deployed.
+    pub branch: String,
 }
 
 /// The token for a repository's forge. `Debug` shows no secret.
@@ -86,8 +88,10 @@ pub enum StatusNeed {
     None,
     /// One of them takes statuses of commits.
     Statuses,
-    /// One of them takes deployments, too.
-    Deployments,
+    /// One of them takes statuses of commits, and all that do should take deployments, too.
+    StatusesAndDeployments,
+    /// One of them is the forge that this receiver is for, and takes deployments.
+    OwnDeployments,
 }
 
 impl Opening<'_> {

@@ -1,14 +1,17 @@
-//! Azure DevOps: Services (dev.azure.com) or Server, with a personal access token.
+//! Azure DevOps: Services (dev.azure.com) or Server, with a personal access token, or Services with tokens of Entra ID.
 //!
 //! Design: `wire` and `policies` are its JSON; `add` (labels and reviewers), `judge` (votes and statuses) and `merge` are what it does in its
-//! own way. The rest is in [`hosted`](super::hosted). Source of all of it: Microsoft's "Azure DevOps Services REST API", 7.1.
+//! own way; `entra` has tokens of Entra ID. The rest is in [`hosted`](super::hosted). Source of all of it: Microsoft's "Azure DevOps Services REST API", 7.1.
 
 mod add;
+mod entra;
 mod judge;
 mod merge;
 mod policies;
 mod status;
 mod wire;
+
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -16,17 +19,21 @@ use serde::Deserialize;
 use serde_json::json;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
+use self::entra::EntraLender;
 use self::wire::{AzureCommit, AzurePull, AzureRepository, AzureThread};
 use super::error::{ForgeError, Problem};
 use super::hosted::{
     Api, ApiClient, Ask, Dialect, ForgePull as _, Hosted, Listed, Login, Pages, Repeat, States, may_be_unknown,
 };
-use super::{Feature, Opening, PullError, StatusApi};
+use super::{Feature, LenderOpening, Opening, PullError, StatusApi};
 use crate::document::at::At;
 use crate::document::check::Check;
+use crate::document::entra::{EntraKeys, EntraSettings};
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::git::LendsToken;
+use crate::http::status::Deployments;
 use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullRequestSpec, one_line};
 
 /// The keys of Azure DevOps.
@@ -39,6 +46,8 @@ pub(crate) struct AzureDevOpsConfig {
     repository: Option<At<String>>,
     /// A personal access token with the scope *Code (Read, write & status)*.
     token: Option<At<Secret>>,
+    /// In place of a token: tokens of Microsoft Entra ID, `{}` for the identity that the bot runs with (workload identity, managed identity, or `AZURE_…` variables).
+    entra: Option<At<EntraKeys>>,
 }
 
 impl AzureDevOpsConfig {
@@ -48,18 +57,39 @@ impl AzureDevOpsConfig {
         let url = url.and_then(|at| check.text(at, value::http_url));
         let repository = check.required(at, kind, "repository", self.repository.as_ref());
         let repository = repository.and_then(|at| check.text(at, |text| check_name(text).map(|()| text.to_owned())));
-        let token = check.required(at, kind, "token", self.token.as_ref()).and_then(|at| check.secret(at));
-        Some(AzureDevOpsForgeSettings { site: url?, repository: repository?, token: token? })
+        let login = match (&self.token, &self.entra) {
+            (Some(token), Some(entra)) => {
+                drop(check.secret(token));
+                let hint = "keep one of them: both say as whom the bot comes";
+                check.sink.error_with_hint(entra.mark, "`entra` and `token` are both set", hint);
+                None
+            }
+            (None, Some(entra)) => entra.value.check(check).map(AzureLogin::Entra),
+            (token, None) => {
+                let token = check.required(at, kind, "token", token.as_ref());
+                token.and_then(|at| check.secret(at)).map(AzureLogin::Token)
+            }
+        };
+        Some(AzureDevOpsForgeSettings { site: url?, repository: repository?, login: login? })
     }
 }
 
-/// A repository on Azure DevOps, the token not yet read.
+/// As whom the bot comes, no secret read yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum AzureLogin {
+    /// With a personal access token.
+    Token(SecretSource),
+    /// As an identity of Entra ID.
+    Entra(EntraSettings),
+}
+
+/// A repository on Azure DevOps, no secret read yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AzureDevOpsForgeSettings {
     /// The organization's address.
     site: String,
     repository: String,
-    token: SecretSource,
+    login: AzureLogin,
 }
 
 /// One repository on Azure DevOps.
@@ -125,7 +155,10 @@ impl Api for AzureDevOpsApi {
     const CLOSED_IN_ORDER: bool = false;
 
     fn secrets(settings: &AzureDevOpsForgeSettings) -> Vec<(&'static str, &SecretSource)> {
-        vec![("Azure DevOps token", &settings.token)]
+        match &settings.login {
+            AzureLogin::Token(token) => vec![("Azure DevOps token", token)],
+            AzureLogin::Entra(entra) => entra.secrets(),
+        }
     }
 
     fn commit_page(settings: &AzureDevOpsForgeSettings) -> Option<String> {
@@ -133,16 +166,33 @@ impl Api for AzureDevOpsApi {
     }
 
     fn statuses(settings: &AzureDevOpsForgeSettings) -> Option<StatusApi<'_>> {
+        let (token, speech) = match &settings.login {
+            AzureLogin::Token(token) => (Some(token), &status::SPEECH),
+            AzureLogin::Entra(_) => (None, &status::OF_IDENTITIES),
+        };
         let base = format!("{}{}", settings.site, (DIALECT.route)(&settings.repository));
         let (repository, user) = (settings.repository.clone(), None);
-        let token = Some(&settings.token);
-        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
+        let deployments = Deployments::None;
+        Some(StatusApi { base, repository, user, token, speech, deployments })
     }
 
     fn open(settings: &AzureDevOpsForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {
-        let login = Login::Token(opening.secret(&settings.token)?);
+        let login = match &settings.login {
+            AzureLogin::Token(token) => Login::Token(opening.secret(token)?),
+            AzureLogin::Entra(entra) => Login::Lent(Arc::new(EntraLender::new(entra, &opening.of_lender())?)),
+        };
         let place = opening.place(settings.site.clone(), settings.repository.clone(), login);
         Ok(Self { api: ApiClient::new(&DIALECT, &place)?, pages: pages_of(settings) })
+    }
+
+    fn lender(
+        settings: &Self::Settings,
+        opening: &LenderOpening<'_>,
+    ) -> Result<Option<Arc<dyn LendsToken>>, PullError> {
+        match &settings.login {
+            AzureLogin::Token(_) => Ok(None),
+            AzureLogin::Entra(entra) => Ok(Some(Arc::new(EntraLender::new(entra, opening)?))),
+        }
     }
 
     fn client(&self) -> &ApiClient {

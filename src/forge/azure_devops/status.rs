@@ -4,6 +4,10 @@ use serde_json::json;
 
 use crate::http::status::{CommitState, CommitStatus, StatusSpeech, at_most};
 
+/// For an identity of Entra ID, whose tokens are bearers.
+pub(super) const OF_IDENTITIES: StatusSpeech =
+    StatusSpeech { authorize: |request, _, token| request.bearer_auth(token), ..SPEECH };
+
 pub(super) const SPEECH: StatusSpeech = StatusSpeech {
     authorize: |request, _, token| request.basic_auth("", Some(token)),
     post: |status: &CommitStatus<'_>| {

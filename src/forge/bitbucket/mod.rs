@@ -31,6 +31,7 @@ use crate::document::check::{Check, optional};
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::http::status::Deployments;
 use crate::model::{BranchName, CommitId, Merge, MergeOutcome, PullRequestSpec, one_line};
 
 /// The keys of Bitbucket Cloud.
@@ -133,7 +134,8 @@ impl Api for BitbucketApi {
         let base = format!("{}/repositories/{}", settings.api_url, settings.repository);
         let (repository, user) = (settings.repository.clone(), settings.email.as_deref());
         let token = Some(&settings.token);
-        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
+        let deployments = Deployments::None;
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments })
     }
 
     fn open(settings: &BitbucketForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -25,6 +25,7 @@ use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::http::status::Deployments;
 use crate::model::{BranchName, PullRequestSpec, one_line};
 
 /// The keys of Bitbucket Data Center.
@@ -121,7 +122,8 @@ impl Api for BitbucketDcApi {
         let base = format!("{}/rest", settings.site);
         let (repository, user) = (settings.repository.clone(), None);
         let token = Some(&settings.token);
-        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
+        let deployments = Deployments::Posted(&status::DEPLOYMENTS);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments })
     }
 
     fn open(settings: &BitbucketDcForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

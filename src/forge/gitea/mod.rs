@@ -32,6 +32,7 @@ use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::http::status::Deployments;
 use crate::model::{BranchName, PullRequestSpec};
 
 /// The keys of Gitea and Forgejo.
@@ -186,7 +187,8 @@ impl Api for GiteaApi {
         let base = format!("{}/api/v1/repos/{}", settings.site, settings.repository);
         let (repository, user) = (settings.repository.clone(), None);
         let token = Some(&settings.token);
-        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
+        let deployments = Deployments::None;
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments })
     }
 
     fn open(settings: &GiteaForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

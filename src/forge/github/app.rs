@@ -24,7 +24,7 @@ use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::secret::{Secret, SecretSource};
 use crate::forge::LenderOpening;
-use crate::forge::hosted::split_address;
+use crate::forge::hosted::{Lending, MadeToken, split_address};
 use crate::git::{LendsToken, NoToken};
 use crate::http::jwt::StatementKey;
 use crate::http::{self, Broken, ClientSettings, Secrets};
@@ -33,9 +33,6 @@ use crate::http::{self, Broken, ClientSettings, Secrets};
 const BODY_LIMIT: u64 = 1 << 20;
 /// How long a token lives that says nothing; the documented life is one hour.
 const LIFE: Duration = Duration::from_mins(30);
-/// A token is renewed this long before its end, and used no longer than a minute before it.
-const EARLY: Duration = Duration::from_mins(5);
-const LATE: Duration = Duration::from_mins(1);
 /// What an installation must be allowed.
 const NEEDED: [(&str, &str); 2] = [("contents", "write"), ("pull_requests", "write")];
 /// What it may be allowed, and what for.
@@ -44,8 +41,6 @@ const USEFUL: [(&str, &str, &str); 3] = [
     ("statuses", "write", "statuses of landings"),
     ("deployments", "write", "deployments of landings"),
 ];
-/// After a failure nothing is asked for this long, and a token that is refused is not renewed before it is this old.
-const REST: Duration = Duration::from_secs(20);
 
 /// The keys under `app`.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -83,22 +78,9 @@ pub(super) struct App {
     prefix: String,
     repository: String,
     client: reqwest::Client,
-    kept: Mutex<Kept>,
-}
-
-#[derive(Default)]
-struct Kept {
-    token: Option<Token>,
+    lending: Lending,
     /// What the installation is allowed, by name; empty: GitHub did not say.
-    granted: BTreeMap<String, String>,
-    failed: Option<(Instant, NoToken)>,
-}
-
-#[derive(Clone)]
-struct Token {
-    secret: SecretString,
-    made: Instant,
-    end: Instant,
+    granted: Mutex<BTreeMap<String, String>>,
 }
 
 /// GitHub's answer to the request for a token.
@@ -151,49 +133,26 @@ impl App {
             prefix,
             repository: repository.to_owned(),
             client: client.map_err(|error| error.to_string())?,
-            kept: Mutex::default(),
+            lending: Lending::default(),
+            granted: Mutex::default(),
         })
-    }
-
-    async fn lend(&self) -> Result<SecretString, NoToken> {
-        // Whoever comes while another one asks waits for that answer.
-        let mut kept = self.kept.lock().await;
-        let now = Instant::now();
-        if let Some(token) = kept.token.as_ref().filter(|token| now + EARLY < token.end) {
-            return Ok(token.secret.clone());
-        }
-        let good = kept.token.clone().filter(|token| now + LATE < token.end);
-        if let Some((_, failure)) = kept.failed.as_ref().filter(|(at, _)| now.duration_since(*at) < REST) {
-            return good.map(|token| token.secret).ok_or_else(|| failure.clone());
-        }
-        match self.fetch().await {
-            Ok((token, granted)) => {
-                let secret = token.secret.clone();
-                *kept = Kept { token: Some(token), granted, failed: None };
-                Ok(secret)
-            }
-            Err(failure) => {
-                kept.failed = Some((Instant::now(), failure.clone()));
-                good.map(|token| token.secret).ok_or(failure)
-            }
-        }
     }
 
     /// The permissions that the bot needs and the installation has not.
     pub(super) async fn lacks(&self) -> Vec<String> {
-        let kept = self.kept.lock().await;
-        let lacking = NEEDED.iter().filter(|(name, level)| !allows(&kept.granted, name, level));
+        let granted = self.granted.lock().await;
+        let lacking = NEEDED.iter().filter(|(name, level)| !allows(&granted, name, level));
         lacking.map(|(name, level)| format!("{name}: {level}")).collect()
     }
 
     /// The same of those that it can do without, with what they are for.
     pub(super) async fn misses(&self) -> Vec<String> {
-        let kept = self.kept.lock().await;
-        let lacking = USEFUL.iter().filter(|(name, level, _)| !allows(&kept.granted, name, level));
+        let granted = self.granted.lock().await;
+        let lacking = USEFUL.iter().filter(|(name, level, _)| !allows(&granted, name, level));
         lacking.map(|(name, level, what)| format!("{name}: {level} ({what})")).collect()
     }
 
-    async fn fetch(&self) -> Result<(Token, BTreeMap<String, String>), NoToken> {
+    async fn fetch(&self) -> Result<MadeToken, NoToken> {
         let now = self.clock().await?;
         let claims = json!({ "iat": now.as_second() - 60, "exp": now.as_second() + 540, "iss": self.id.to_string() });
         let statement = self.key.sign(None, &claims).ok_or_else(|| self.refusal("its private key cannot sign"))?;
@@ -208,7 +167,8 @@ impl App {
         let WireToken { token, expires_at, permissions } =
             self.ask(request, &statement, "an installation token").await?;
         let life = expires_at.and_then(|end| Duration::try_from(end.duration_since(now)).ok()).unwrap_or(LIFE);
-        Ok((Token { secret: token, made, end: made + life }, permissions))
+        *self.granted.lock().await = permissions;
+        Ok(MadeToken { secret: token, made, life })
     }
 
     /// The installation that has the repository.
@@ -273,16 +233,11 @@ impl App {
 
 impl LendsToken for App {
     fn token(&self) -> BoxFuture<'_, Result<SecretString, NoToken>> {
-        Box::pin(self.lend())
+        Box::pin(self.lending.lend(self.fetch()))
     }
 
     fn refused(&self) -> BoxFuture<'_, ()> {
-        Box::pin(async {
-            let mut kept = self.kept.lock().await;
-            if kept.token.as_ref().is_some_and(|token| token.made.elapsed() >= REST) {
-                kept.token = None;
-            }
-        })
+        Box::pin(self.lending.refused())
     }
 }
 

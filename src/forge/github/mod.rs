@@ -43,6 +43,7 @@ use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
 use crate::git::{LendsToken, MakesCommits};
+use crate::http::status::Deployments;
 use crate::model::{BranchName, CommitId, FailureCode, Identity, PullRequestSpec};
 
 /// The keys of GitHub.
@@ -214,7 +215,8 @@ impl Api for GitHubApi {
         };
         let repository = format!("{owner}/{repository}");
         let base = format!("{}/repos/{repository}", api_url.trim_end_matches('/'));
-        Some(StatusApi { base, repository, user: None, token, speech: &status::SPEECH, deployments: true })
+        let deployments = Deployments::OfItsReceiver;
+        Some(StatusApi { base, repository, user: None, token, speech: &status::SPEECH, deployments })
     }
 
     fn open(settings: &GitHubForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

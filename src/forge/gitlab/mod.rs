@@ -33,6 +33,7 @@ use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::{Secret, SecretSource};
+use crate::http::status::Deployments;
 use crate::model::{BranchName, CommitId, PullRequestSpec, one_line};
 
 /// The keys of GitLab.
@@ -159,7 +160,8 @@ impl Api for GitLabApi {
         let base = format!("{}/api/v4/projects/{}", settings.site, settings.project.replace('/', "%2F"));
         let (repository, user) = (settings.project.clone(), None);
         let token = Some(&settings.token);
-        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments: false })
+        let deployments = Deployments::Posted(&status::DEPLOYMENTS);
+        Some(StatusApi { base, repository, user, token, speech: &status::SPEECH, deployments })
     }
 
     fn open(settings: &GitLabForgeSettings, opening: &Opening<'_>) -> Result<Self, PullError> {

@@ -19,6 +19,7 @@ mod conclude;
 mod dialect;
 mod ensure;
 mod judge;
+mod lent;
 mod pages;
 mod settings;
 
@@ -40,6 +41,7 @@ pub(super) use conclude::{no_method, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{label_warning, reviewer_warning};
 pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, counts, may_be_unknown, to_weigh, to_weigh_by_key};
+pub(super) use lent::{Lending, MadeToken};
 pub(super) use pages::{Listed, Pages};
 pub(super) use settings::split_address;
 

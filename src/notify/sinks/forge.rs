@@ -1,55 +1,95 @@
-//! The repositories' own forges: a commit status per environment and cluster, wherever pull requests are made.
+//! The repositories' own forges: a commit status per environment and cluster, and a deployment where the forge has such.
 //!
-//! Promise: a status reports success only if nothing that the commit declares in that place is known to be wrong, and
-//! nothing is posted twice. How a forge takes statuses, it says itself ([`StatusSpeech`](crate::http::status::StatusSpeech)).
+//! Promise: a status or deployment reports success only if nothing that the commit declares in that place is known to be wrong, and
+//! nothing is posted twice. If the forge refuses one of the two, the other is still posted. How a forge takes them, it says
+//! itself ([`StatusSpeech`](crate::http::status::StatusSpeech), [`DeploymentSpeech`]).
 
 use std::collections::BTreeMap;
 
+use http::StatusCode;
 use reqwest::Method;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::document::at::At;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
-use crate::http::status::{CommitState, CommitStatus};
-use crate::model::{Notice, NoticeKind};
-use crate::notify::client::{Failure, SinkClient, address};
+use crate::http::status::{
+    CommitDeployment, CommitState, CommitStatus, DeploymentSpeech, Deployments, NumberedDeployments,
+};
+use crate::model::NoticeKind;
+use crate::notify::client::{Answer, Failure, SinkClient, address};
 use crate::notify::memory::SinkMemory;
 use crate::notify::opening::{Opening, StatusNeed, StatusTarget};
 
-use super::commit::{CommitTold, NO_COMMIT, page, place, said, tolerate};
+use super::commit::{NO_COMMIT, page, place, said, tolerate};
 use super::{Delivered, Delivery, Receiver};
 
 /// Maximum length of a status' name, in characters.
 const MAX_NAME: usize = 255;
 
-/// It has no keys of its own: the repositories' forges say where to post.
+/// Where to post, the repositories' forges say.
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct ForgeStatusConfig {}
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ForgeStatusConfig {
+    /// Whether deployments are posted, too; default: where the forge has them (GitLab, Bitbucket Data Center).
+    deployments: Option<At<bool>>,
+}
 
 impl ForgeStatusConfig {
     pub(super) fn check(&self, _: Mark, _: &mut Check<'_, '_>) -> Option<ForgeStatusSettings> {
-        Some(ForgeStatusSettings)
+        Some(ForgeStatusSettings(match self.deployments.as_ref().map(|at| at.value) {
+            None => Wanted::WhereThereAre,
+            Some(true) => Wanted::Everywhere,
+            Some(false) => Wanted::Nowhere,
+        }))
     }
 }
 
-/// There is nothing to configure.
+/// Where deployments are posted.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ForgeStatusSettings;
+pub struct ForgeStatusSettings(Wanted);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    WhereThereAre,
+    /// The same, but `check` says where there are none.
+    Everywhere,
+    Nowhere,
+}
 
 #[derive(Debug)]
 pub(crate) struct ForgeStatusSink {
     client: SinkClient,
     targets: BTreeMap<String, StatusTarget>,
+    deployments: Wanted,
+}
+
+/// A deployment in a forge's list.
+#[derive(Debug, Deserialize)]
+struct Listed {
+    id: u64,
+    sha: String,
+    status: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Made {
+    id: u64,
 }
 
 impl Receiver for ForgeStatusSink {
     type Settings = ForgeStatusSettings;
-    const NEEDS: StatusNeed = StatusNeed::Statuses;
 
-    fn open(_: &ForgeStatusSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
+    fn needs(settings: &ForgeStatusSettings) -> StatusNeed {
+        match settings.0 {
+            Wanted::Everywhere => StatusNeed::StatusesAndDeployments,
+            Wanted::WhereThereAre | Wanted::Nowhere => StatusNeed::Statuses,
+        }
+    }
+
+    fn open(settings: &ForgeStatusSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let mut secrets = Vec::new();
         let mut targets = BTreeMap::new();
         for (name, target) in opening.repositories {
@@ -58,13 +98,14 @@ impl Receiver for ForgeStatusSink {
             secrets.extend(kept);
             targets.insert(name.clone(), StatusTarget { token, ..target.clone() });
         }
-        Ok(Self { client: SinkClient::new(opening.ca_pem, opening.timeout, secrets)?, targets })
+        let client = SinkClient::new(opening.ca_pem, opening.timeout, secrets)?;
+        Ok(Self { client, targets, deployments: settings.0 })
     }
 
     async fn deliver(&self, delivery: &Delivery<'_>, memory: &mut SinkMemory) -> Delivered {
         if delivery.notice.kind == NoticeKind::Test {
             for target in self.targets.values() {
-                self.ask(target, Method::GET, target.speech.look, None).await?;
+                drop(self.ask(target, Method::GET, target.speech.look, None).await?);
                 self.try_out(target).await?;
             }
             return Ok(None);
@@ -72,7 +113,21 @@ impl Receiver for ForgeStatusSink {
         let incident = &delivery.notice.incident;
         let Some(target) = self.targets.get(&incident.repository) else { return Ok(None) };
         let (Some(commit), Some(said)) = (&incident.commit, said(delivery, memory)) else { return Ok(None) };
-        tolerate(self.status(target, commit, &said, delivery.notice, memory).await)
+        let place = place(delivery.notice);
+        let name: String = format!("landfall/{place}").chars().take(MAX_NAME).collect();
+        let own = format!("{}{commit}", target.commit_page);
+        let page = page(delivery.notice).unwrap_or(&own);
+        let status = CommitStatus { commit, name: &name, state: said.state, description: &said.description, page };
+        let mut left_out = Vec::new();
+        left_out.extend(tolerate(self.status(target, &status, memory).await)?);
+        if let (Deployments::Posted(speech), Wanted::WhereThereAre | Wanted::Everywhere) =
+            (target.deployments, self.deployments)
+        {
+            let (branch, repository) = (&target.branch, &target.full_name);
+            let deployment = CommitDeployment { status, environment: &place, branch, repository };
+            left_out.extend(tolerate(self.deployment(target, speech, &deployment, memory).await)?);
+        }
+        Ok((!left_out.is_empty()).then(|| left_out.join("; ")))
     }
 }
 
@@ -80,21 +135,16 @@ impl ForgeStatusSink {
     async fn status(
         &self,
         target: &StatusTarget,
-        commit: &str,
-        said: &CommitTold,
-        notice: &Notice,
+        status: &CommitStatus<'_>,
         memory: &mut SinkMemory,
     ) -> Result<(), Failure> {
-        let name: String = format!("landfall/{}", place(notice)).chars().take(MAX_NAME).collect();
-        let (key, now) = (format!("{commit} {name}"), format!("{:?} {}", said.state, said.description));
+        let (key, now) =
+            (format!("{} {}", status.commit, status.name), format!("{:?} {}", status.state, status.description));
         if memory.statuses.get(&key) == Some(&now) {
             return Ok(());
         }
-        let own = format!("{}{commit}", target.commit_page);
-        let page = page(notice).unwrap_or(&own);
-        let status = CommitStatus { commit, name: &name, state: said.state, description: &said.description, page };
-        let (path, body) = (target.speech.post)(&status);
-        self.ask(target, Method::POST, &path, Some(&body)).await?;
+        let (path, body) = (target.speech.post)(status);
+        drop(self.ask(target, Method::POST, &path, Some(&body)).await?);
         memory.statuses.put(&key, now);
         Ok(())
     }
@@ -107,8 +157,82 @@ impl ForgeStatusSink {
         let (path, body) = (target.speech.post)(&status);
         match self.ask(target, Method::POST, &path, Some(&body)).await {
             Err(failure) if failure.status == Some(missing) => Ok(()),
-            tried => tried,
+            tried => tried.map(drop),
         }
+    }
+
+    async fn deployment(
+        &self,
+        target: &StatusTarget,
+        speech: &DeploymentSpeech,
+        deployment: &CommitDeployment<'_>,
+        memory: &mut SinkMemory,
+    ) -> Result<(), Failure> {
+        let state = deployment.status.state;
+        let key = format!("{} {}", deployment.status.commit, deployment.environment);
+        let (told, now) = (format!("deployment {key}"), format!("{state:?}"));
+        if memory.statuses.get(&told) == Some(&now) {
+            return Ok(());
+        }
+        match speech {
+            DeploymentSpeech::Keyed(post) => {
+                let (path, body) = post(deployment);
+                drop(self.ask(target, Method::POST, &path, Some(&body)).await?);
+            }
+            DeploymentSpeech::Numbered(numbered) => {
+                match self.number(target, numbered, deployment, &key, memory).await? {
+                    Some((id, was)) => {
+                        self.change(target, (numbered.change)(id, state, was.as_deref()), &key, memory).await?;
+                        memory.deployments.put(&key, id);
+                    }
+                    None => {
+                        let (path, body) = (numbered.make)(deployment);
+                        let answer = self.ask(target, Method::POST, &path, Some(&body)).await?;
+                        memory.deployments.put(&key, self.client.read::<Made>("the deployment", &answer)?.id);
+                    }
+                }
+            }
+        }
+        memory.statuses.put(&told, now);
+        Ok(())
+    }
+
+    /// The number of the deployment, and its state if it was looked up: it may have been made before this process started, or by another replica.
+    async fn number(
+        &self,
+        target: &StatusTarget,
+        numbered: &NumberedDeployments,
+        deployment: &CommitDeployment<'_>,
+        key: &str,
+        memory: &SinkMemory,
+    ) -> Result<Option<(u64, Option<String>)>, Failure> {
+        if let Some(id) = memory.deployments.get(key) {
+            return Ok(Some((*id, None)));
+        }
+        let path = (numbered.list)(deployment.environment);
+        let listed = match self.ask(target, Method::GET, &path, None).await {
+            // There is no such environment yet.
+            Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => return Ok(None),
+            answer => self.client.read::<Vec<Listed>>("deployments", &answer?)?,
+        };
+        let ours = listed.into_iter().find(|it| it.sha == deployment.status.commit);
+        Ok(ours.map(|it| (it.id, it.status)))
+    }
+
+    async fn change(
+        &self,
+        target: &StatusTarget,
+        change: Option<(String, Value)>,
+        key: &str,
+        memory: &mut SinkMemory,
+    ) -> Result<(), Failure> {
+        let Some((path, body)) = change else { return Ok(()) };
+        let changed = self.ask(target, Method::PUT, &path, Some(&body)).await;
+        // Somebody may have deleted it; the next notice looks again.
+        if changed.as_ref().is_err_and(|failure| failure.status == Some(StatusCode::NOT_FOUND)) {
+            memory.deployments.remove(key);
+        }
+        changed.map(drop)
     }
 
     async fn ask(
@@ -117,7 +241,7 @@ impl ForgeStatusSink {
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<(), Failure> {
+    ) -> Result<Answer, Failure> {
         let request = |token: &str| {
             let request = self.client.http().request(method.clone(), format!("{}{path}", target.base));
             let request = (target.speech.authorize)(request, target.user.as_deref(), token);
@@ -126,6 +250,6 @@ impl ForgeStatusSink {
                 None => request,
             }
         };
-        self.client.send_as(&target.token, request).await.map(drop)
+        self.client.send_as(&target.token, request).await
     }
 }

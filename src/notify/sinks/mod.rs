@@ -77,7 +77,7 @@ macro_rules! sinks {
             #[must_use]
             pub fn needs(&self) -> StatusNeed {
                 match self {
-                    $( Self::$Kind(_) => <$Sink as Receiver>::NEEDS, )*
+                    $( Self::$Kind(settings) => <$Sink as Receiver>::needs(settings), )*
                 }
             }
         }
@@ -132,7 +132,7 @@ sinks! {
     "alertmanager" => Alertmanager(alertmanager::AlertmanagerConfig, alertmanager::AlertmanagerSettings, alertmanager::AlertmanagerSink);
     /// PagerDuty, Events API v2.
     "pagerduty" => PagerDuty(pagerduty::PagerDutyConfig, pagerduty::PagerDutySettings, pagerduty::PagerDutySink);
-    /// Commit statuses on the repositories' own forges.
+    /// Commit statuses, and deployments where there are such, on the repositories' own forges.
     "forge" => Forge(forge::ForgeStatusConfig, forge::ForgeStatusSettings, forge::ForgeStatusSink);
     /// Commit statuses, deployments and comments, in the repositories whose forge is `github`.
     "github" => GitHub(github::GitHubStatusConfig, github::GitHubStatusSettings, github::GitHubStatusSink);
@@ -155,12 +155,14 @@ pub(super) trait Receiver: Sized {
     const LANDINGS: LandingNews = LandingNews::Notified;
     /// Whether it must be notified repeatedly while an incident is open.
     const REPEATS: bool = false;
-    /// What it needs of the repositories' forges.
-    const NEEDS: StatusNeed = StatusNeed::None;
-
     /// The sources of its secrets, each with a description.
     fn secrets(_: &Self::Settings) -> Vec<(&'static str, &SecretSource)> {
         Vec::new()
+    }
+
+    /// What it needs of the repositories' forges.
+    fn needs(_: &Self::Settings) -> StatusNeed {
+        StatusNeed::None
     }
 
     /// Opens it; makes no connection.

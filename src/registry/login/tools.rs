@@ -9,8 +9,8 @@ use ::http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use reqwest::{Client, RequestBuilder};
 use serde::de::DeserializeOwned;
-use url::Url;
 
+pub(super) use crate::http::address::named as address;
 use crate::http::{self, Body, Broken, BrokenKind, ClientSettings};
 use crate::registry::error::Cause;
 use crate::registry::host::Failure;
@@ -185,15 +185,6 @@ impl CloudAnswer {
 /// Whether this is a code and no free text, which may repeat what we sent.
 fn is_code(code: &str) -> bool {
     (1..=60).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
-}
-
-/// An address that the environment or a credentials file names.
-pub(super) fn address(text: &str, what: &str) -> Result<Url, String> {
-    let url = Url::parse(text).map_err(|_| format!("{what} is not an address"))?;
-    match url.scheme() {
-        "https" | "http" if url.has_host() => Ok(url),
-        _ => Err(format!("{what} is not an http(s) address")),
-    }
 }
 
 /// Reads a small file that holds a token, anew each time: such files are replaced while the bot runs.

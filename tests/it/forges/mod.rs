@@ -194,6 +194,7 @@ async fn opened(kind: &str, url: &str, folder: &std::path::Path) -> Forge {
     let opening = Opening {
         repository: "deploys",
         secrets: &secrets,
+        environment: &environment,
         ca_pem: None,
         identity_pem: None,
         timeout: Duration::from_secs(20),

@@ -18,11 +18,15 @@ fn taker(refusal: Option<(u16, &'static str)>) -> (Stub, Taken) {
     let taken = Taken::default();
     let kept = Arc::clone(&taken);
     let stub = Stub::start(move |seen| {
+        let deployment = seen.path.contains("/deployments");
         if seen.method != "POST" {
-            return say(200, json!({}));
+            return say(200, if deployment { json!([]) } else { json!({}) });
         }
         if let Some((status, message)) = refusal {
             return say(status, json!({ "message": message }));
+        }
+        if deployment {
+            return say(201, json!({ "id": 1 }));
         }
         let login = [seen.header("authorization"), seen.header("private-token")].concat();
         kept.lock().unwrap().push((seen.path.clone(), login, seen.json()));
@@ -32,7 +36,11 @@ fn taker(refusal: Option<(u16, &'static str)>) -> (Stub, Taken) {
 }
 
 fn on(forge: &str) -> SinkSettings {
-    with_landings(sink_on(forge, "landings", "kind: forge", &[("TOKEN", TOKEN)]))
+    with(forge, "kind: forge")
+}
+
+fn with(forge: &str, keys: &str) -> SinkSettings {
+    with_landings(sink_on(forge, "landings", keys, &[("TOKEN", TOKEN)]))
 }
 
 #[tokio::test]
@@ -140,4 +148,117 @@ async fn a_status_that_a_forge_refuses_is_left_out_and_a_token_that_it_refuses_i
         assert_eq!(health.left_out.is_some(), !failing, "{status}: {health:?}");
         assert!(!format!("{health:?}").contains(TOKEN), "{health:?}");
     }
+}
+
+/// A GitLab with deployments, which takes no change to what is, and lists them oldest first unless asked.
+fn gitlab() -> (Stub, Arc<Mutex<Vec<Value>>>) {
+    let all = Arc::new(Mutex::new(Vec::<Value>::new()));
+    let kept = Arc::clone(&all);
+    let stub = Stub::start(move |seen| {
+        let mut kept = kept.lock().unwrap();
+        let Some((_, below)) = seen.path.split_once("/api/v4/projects/acme%2Fdeploys/deployments") else {
+            return say(201, json!({}));
+        };
+        match (seen.method.as_str(), below.strip_prefix('/').map(|id| id.parse::<usize>().unwrap())) {
+            ("GET", None) => {
+                assert_eq!(seen.query["sort"], "desc");
+                let of = kept.iter().rev().filter(|it| it["environment"] == seen.query["environment"].as_str());
+                say(200, json!(of.collect::<Vec<_>>()))
+            }
+            ("POST", None) => {
+                let mut made = seen.json();
+                made["id"] = json!(kept.len());
+                kept.push(made.clone());
+                say(201, made)
+            }
+            ("PUT", Some(id)) if kept[id]["status"] != seen.json()["status"] => {
+                kept[id]["status"] = seen.json()["status"].clone();
+                say(200, &kept[id])
+            }
+            ("PUT", Some(_)) => say(400, json!({ "message": "status cannot transition" })),
+            other => panic!("{other:?}"),
+        }
+    });
+    (stub, all)
+}
+
+#[tokio::test]
+async fn a_landing_is_one_deployment_on_gitlab_whoever_made_it() {
+    let (stub, all) = gitlab();
+    let forge = format!("{{ kind: gitlab, url: '{}', repository: acme/deploys, token: {{ env: TOKEN }} }}", stub.url());
+    let mut scene = Scene::new(vec![on(&forge)]);
+    scene.look(&[pending("web")]).await;
+    scene.look(&[stuck("web")]).await;
+    scene.look(&[stuck("web")]).await;
+    let made = json!({
+        "id": 0, "environment": "prod/eu-1", "sha": COMMIT, "ref": "main", "tag": false, "status": "failed",
+    });
+    assert_eq!(*all.lock().unwrap(), [made]);
+    scene.look(&[landed("web")]).await;
+    assert_eq!(all.lock().unwrap()[0]["status"], "success");
+    // Another process knows nothing of it.
+    let mut scene = Scene::new(vec![on(&forge)]);
+    scene.look(&[stuck("web")]).await;
+    assert_eq!(all.lock().unwrap()[0]["status"], "failed");
+    scene.look(&[landed("web")]).await;
+    let mut scene = Scene::new(vec![on(&forge)]);
+    scene.look(&[pending("web")]).await;
+    scene.look(&[landed("web")]).await;
+    assert!(scene.health("landings").left_out.is_none(), "{:?}", scene.health("landings"));
+    let states: Vec<Value> = all.lock().unwrap().iter().map(|it| it["status"].clone()).collect();
+    assert_eq!(states, ["success"]);
+    // Nobody has to want them.
+    all.lock().unwrap().clear();
+    let mut scene = Scene::new(vec![with(&forge, "kind: forge, deployments: false")]);
+    scene.look(&[stuck("web")]).await;
+    assert_eq!(all.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn bitbucket_data_center_is_told_of_deployments_by_a_key_that_stays() {
+    let posted = Arc::new(Mutex::new(Vec::<(String, Value)>::new()));
+    let kept = Arc::clone(&posted);
+    let stub = Stub::start(move |seen| {
+        if seen.path.ends_with("/deployments") {
+            kept.lock().unwrap().push((seen.path.clone(), seen.json()));
+        }
+        say(204, "")
+    });
+    let forge =
+        format!("{{ kind: bitbucket-dc, url: '{}', repository: OPS/deploys, token: {{ env: TOKEN }} }}", stub.url());
+    let mut scene = Scene::new(vec![on(&forge)]);
+    scene.look(&[stuck("web")]).await;
+    scene.look(&[landed("web")]).await;
+    let posted = posted.lock().unwrap();
+    let states: Vec<&str> = posted.iter().map(|(_, body)| body["state"].as_str().unwrap()).collect();
+    assert_eq!(states, ["FAILED", "SUCCESSFUL"]);
+    for (path, body) in posted.iter() {
+        assert_eq!(*path, format!("/rest/api/1.0/projects/OPS/repos/deploys/commits/{COMMIT}/deployments"));
+        assert_eq!(
+            (&body["key"], &body["deploymentSequenceNumber"]),
+            (&json!(format!("landfall-{COMMIT}")), &json!(1))
+        );
+        assert_eq!(body["environment"]["key"], "prod/eu-1", "{body}");
+    }
+}
+
+#[test]
+fn check_says_where_there_are_no_deployments() {
+    let said = |forge: &str, keys: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("landfall.yaml");
+        let hosted = "url: https://x.example.com, repository: a/b, token: { env: T }";
+        let text = format!(
+            "repositories:\n  - {{ name: deploys, url: https://x.example.com/a/b.git, forge: {{ kind: {forge}, {hosted} }} }}\nnotify: [{{ name: landings, kind: forge{keys} }}]\n"
+        );
+        std::fs::write(&path, text).unwrap();
+        let loaded = landfall::config::load(&path).unwrap();
+        loaded.diagnostics.iter().map(|warning| warning.message.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(said("gitlab", ", deployments: true"), Vec::<String>::new());
+    assert_eq!(said("gitea", ""), Vec::<String>::new());
+    assert_eq!(
+        said("gitea", ", deployments: true"),
+        ["the forge of repository `deploys` has no deployments of others"]
+    );
 }

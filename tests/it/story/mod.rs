@@ -10,6 +10,7 @@ mod daemon;
 mod decided;
 mod decisions;
 mod demo;
+mod entra;
 mod github;
 mod groups;
 mod merges;

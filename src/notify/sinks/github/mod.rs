@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 
 use crate::document::check::Check;
 use crate::document::fault::Mark;
-use crate::http::status::{CommitState, at_most};
+use crate::http::status::{CommitState, Deployments, at_most};
 use crate::model::{Notice, NoticeKind};
 use crate::notify::client::{Answer, Failure, FailureKind, SinkClient, address};
 use crate::notify::memory::SinkMemory;
-use crate::notify::opening::{Opening, StatusNeed, StatusToken};
+use crate::notify::opening::{Opening, StatusNeed, StatusTarget, StatusToken};
 
 use super::commit::{CommitTold, NO_COMMIT, page, place, said, tolerate};
 use super::{Delivered, Delivery, Receiver};
@@ -88,12 +88,16 @@ struct Id {
 
 impl Receiver for GitHubStatusSink {
     type Settings = GitHubStatusSettings;
-    const NEEDS: StatusNeed = StatusNeed::Deployments;
+
+    fn needs(_: &GitHubStatusSettings) -> StatusNeed {
+        StatusNeed::OwnDeployments
+    }
 
     fn open(_: &GitHubStatusSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
+        let own = |(_, target): &(&String, &StatusTarget)| matches!(target.deployments, Deployments::OfItsReceiver);
         let mut secrets = Vec::new();
         let mut targets = BTreeMap::new();
-        for (name, target) in opening.repositories.iter().filter(|(_, target)| target.deployments) {
+        for (name, target) in opening.repositories.iter().filter(own) {
             address(&target.base)?;
             let (token, kept) = target.token.kept();
             secrets.extend(kept);

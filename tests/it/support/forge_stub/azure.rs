@@ -32,12 +32,12 @@ fn values(all: Vec<Value>) -> Answer {
 
 impl State {
     pub(super) fn azure(&mut self, logged: &Logged, prefix: &str) -> Answer {
-        let login = base64::engine::general_purpose::STANDARD.encode(format!(":{}", self.token));
-        if logged
-            .headers
-            .get("authorization")
-            .is_none_or(|given| given.as_bytes() != format!("Basic {login}").as_bytes())
-        {
+        // A personal access token is a password, one of Entra ID a bearer.
+        let login = match self.token.starts_with("eyJ") {
+            true => format!("Bearer {}", self.token),
+            false => format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(format!(":{}", self.token))),
+        };
+        if logged.headers.get("authorization").is_none_or(|given| given.as_bytes() != login.as_bytes()) {
             return (203, Vec::new(), json!("<html><title>Azure DevOps Services | Sign In</title></html>"));
         }
         let (path, query) = logged.target.split_once('?').unwrap_or((&logged.target, ""));
