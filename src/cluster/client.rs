@@ -122,6 +122,12 @@ async fn make(
     Ok((kube::Client::try_from(config).map_err(ApiFault::from)?, expires))
 }
 
+/// Reads files on a thread of its own: one on a share that hangs, or a pipe that nobody writes to, holds up no other cluster.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiFault> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| ApiFault::failed("reading the kubeconfig panicked"))
+}
+
 /// The names of a kubeconfig's contexts; none if it cannot be read.
 #[must_use]
 pub fn contexts(path: &std::path::Path) -> Vec<String> {
@@ -139,19 +145,36 @@ async fn config(access: &Access, context: Option<String>) -> Result<(kube::Confi
             });
             return Ok((config?, None));
         }
-        Access::File(path) => Kubeconfig::read_from(path),
+        Access::File(path) => {
+            let path = path.clone();
+            blocking(move || Kubeconfig::read_from(path)).await?
+        }
         Access::Text(text) => Kubeconfig::from_yaml(text.expose_secret()),
     };
     let mut kubeconfig = kubeconfig.map_err(|error| of_kubeconfig(&error))?;
     let expires = plugin::provide(&mut kubeconfig, context.as_deref(), None).await?;
     let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
-    let config = kube::Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let runtime = tokio::runtime::Handle::current();
+    let config = blocking(move || runtime.block_on(kube::Config::from_custom_kubeconfig(kubeconfig, &options))).await?;
     Ok((config.map_err(|error| of_kubeconfig(&error))?, expires))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_kubeconfig_that_nobody_writes_holds_up_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("kubeconfig");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+        let access = Access::File(pipe.clone());
+        let waits = make(&access, None, Duration::from_secs(1));
+        // On the only thread of this runtime; a reader that blocked it would never let the timer run.
+        assert!(tokio::time::timeout(Duration::from_millis(50), waits).await.is_err());
+        std::fs::write(&pipe, "").unwrap();
+    }
 
     #[test]
     fn credentials_are_provided_anew_before_they_expire() {
