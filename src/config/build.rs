@@ -70,10 +70,12 @@ impl Check<'_, '_> {
         let registries = self.registries(raw);
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
+        let runbooks = raw.runbooks.as_ref().and_then(|at| self.text(at, value::runbooks));
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
         let server = raw.server.as_ref().and_then(|at| self.server(at));
+        let interval = interval?;
         let settings =
-            Settings { interval: interval?, state_dir, repositories, registries, clusters, notify, heartbeat, server };
+            Settings { interval, state_dir, repositories, registries, clusters, notify, runbooks, heartbeat, server };
         self.somewhere_to_post(raw, &settings);
         Some(settings)
     }

@@ -43,7 +43,8 @@ pub(super) struct ReceiverKeys {
     mute: Vec<At<Window>>,
     /// Time between two reminders of an open incident; default `4h`.
     reminder: Option<At<String>>,
-    /// Whether it is also notified of landings; by default all kinds are, except `slack` and `alertmanager`.
+    /// Whether it is also notified of landings; by default those kinds are that programs read, except `alertmanager` and
+    /// `opsgenie`.
     landings: Option<At<bool>>,
 }
 

@@ -44,6 +44,8 @@ pub(super) struct Config {
     /// Where alerts go.
     #[serde(default)]
     pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
+    /// Where the instructions for each cause are: a web address in which `{code}` stands for the cause's code. Alerts link to it.
+    pub(super) runbooks: Option<At<String>>,
     /// The dead man's switch to ping after each good cycle, so that silence is an alarm too.
     pub(super) heartbeat: Option<At<Heartbeat>>,
     /// The web server of `landfall run`: webhooks, metrics, health; default: none.

@@ -30,6 +30,8 @@ pub struct Settings {
     pub clusters: Vec<ClusterSettings>,
     /// Where alerts go.
     pub notify: Vec<NotifySettings>,
+    /// Where the instructions for a cause are; `{code}` stands for its code.
+    pub runbooks: Option<String>,
     /// The dead man's switch.
     pub heartbeat: Option<HeartbeatSettings>,
     /// The web server; `None`: there is none.

@@ -45,3 +45,6 @@ pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};
 pub use vitals::{CYCLE_BUCKETS, RepositoryVitals, Vitals};
 pub use wake::{Heard, Waker};
 pub use webhooks::{server_token, webhook_source, webhook_sources};
+
+/// How a receiver of notices is, as the tracker tells it.
+pub use crate::notify::SinkHealth;

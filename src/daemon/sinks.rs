@@ -38,6 +38,7 @@ pub fn incident_rules(settings: &Settings) -> Rules {
     };
     let mut rules = Rules::new(polling);
     let reminders = settings.notify.iter().map(|receiver| receiver.reminder.unwrap_or(DEFAULT_REMINDER));
+    rules.runbook.clone_from(&settings.runbooks);
     rules.reminder = Some(reminders.min().unwrap_or(DEFAULT_REMINDER));
     for repository in &settings.repositories {
         if let Some(page) = repository.forge.commit_page() {
@@ -186,6 +187,10 @@ mod tests {
         let rules = incident_rules(&settings(GITHUB));
         assert_eq!(rules.unknown_after, Duration::from_secs(15 * 60));
         assert_eq!(rules.reminder, Some(Duration::from_secs(3_600)));
+        assert_eq!(rules.runbook, None);
+        let linked = format!("{GITHUB}runbooks: \"https://wiki.example.com/causes#{{code}}\"\n");
+        let rules_with_link = incident_rules(&settings(&linked));
+        assert_eq!(rules_with_link.runbook.as_deref(), Some("https://wiki.example.com/causes#{code}"));
         let links: Vec<_> = rules.commit_urls.values().map(String::as_str).collect();
         assert_eq!(links, ["https://github.com/acme/a/commit/", "https://git.example.com/acme/b/commit/"]);
     }

@@ -36,26 +36,28 @@ impl<T> Answer<T> {
     }
 }
 
-/// Why a query about something outside failed (a subset of CLI.md's cause codes).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FailureCode {
-    /// Refused: bad, missing or expired credentials, or no permission.
-    Authentication,
-    /// Too many requests.
-    RateLimited,
-    /// Unreachable, slow, or cut off.
-    Network,
-    /// The answer violates the protocol, or is hostile.
-    Protocol,
-    /// The server reports a fault of its own (5xx).
-    Server,
-    /// The registry says that there is no such image, or lists no tags for it: it is gone, misspelt, or hidden from us.
-    ImageNotFound,
-    /// Nothing outside failed: a policy cannot be used as written, or needs something that is not configured.
-    ConfigError,
-    /// The bot's own disk is full, or its state folder is not writable.
-    Disk,
-    /// A fault of the bot itself.
-    Internal,
+listed! {
+    /// Why a query about something outside failed (a subset of CLI.md's cause codes).
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FailureCode {
+        /// Refused: bad, missing or expired credentials, or no permission.
+        Authentication,
+        /// Too many requests.
+        RateLimited,
+        /// Unreachable, slow, or cut off.
+        Network,
+        /// The answer violates the protocol, or is hostile.
+        Protocol,
+        /// The server reports a fault of its own (5xx).
+        Server,
+        /// The registry says that there is no such image, or lists no tags for it: it is gone, misspelt, or hidden from us.
+        ImageNotFound,
+        /// Nothing outside failed: a policy cannot be used as written, or needs something that is not configured.
+        ConfigError,
+        /// The bot's own disk is full, or its state folder is not writable.
+        Disk,
+        /// A fault of the bot itself.
+        Internal,
+    }
 }

@@ -305,6 +305,12 @@ pub struct Texts {
     pub markdown: String,
     /// The same without the title as Slack's mrkdwn, at most 3,000 characters.
     pub slack: String,
+    /// The same lines one by one, each with its label; not escaped, so a receiver that reads markup escapes them.
+    pub facts: Vec<(&'static str, String)>,
+    /// What was seen, likewise not escaped; empty once it is over.
+    pub evidence: Vec<String>,
+    /// The links, each with its label; web addresses only.
+    pub links: Vec<(&'static str, String)>,
 }
 
 impl Notice {
@@ -368,6 +374,28 @@ pub fn one_line(text: &str, most: usize) -> String {
     }
     line.truncate(line.trim_end().len());
     line
+}
+
+/// Words that mention people in one receiver or another get a gap after their `@`. Digests (`name@sha256:…`) stay
+/// whole.
+#[must_use]
+pub fn break_mentions(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut before = ' ';
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        out.push(c);
+        let next = rest.peek().copied().unwrap_or(' ');
+        let mention = c == '@' && !before.is_alphanumeric() && next.is_alphanumeric();
+        // `<!here>`, `<@U1>`, `<#C1>` and `<address|words>` are Slack syntax, and other receivers may forward text to
+        // Slack.
+        let control = c == '<' && !next.is_whitespace();
+        if mention || control {
+            out.push('\u{2060}');
+        }
+        before = c;
+    }
+    out
 }
 
 #[cfg(test)]

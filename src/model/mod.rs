@@ -3,6 +3,19 @@
 //! Promise: a value of one of these types is valid, so nobody needs to check it again. Pure: no I/O, no clock, no
 //! environment. Every other module may use this one; it uses none.
 
+/// An enum without fields, and the list of its variants.
+macro_rules! listed {
+    ($(#[$about:meta])* pub enum $Name:ident { $( $(#[$meta:meta])* $Variant:ident, )* }) => {
+        $(#[$about])*
+        pub enum $Name { $( $(#[$meta])* $Variant, )* }
+
+        impl $Name {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$( Self::$Variant ),*];
+        }
+    };
+}
+
 mod answer;
 mod decision;
 mod git;
@@ -28,8 +41,8 @@ pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, TagRef, Version};
 pub use incident::{
-    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, is_web_address,
-    one_line,
+    Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
+    is_web_address, one_line,
 };
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};

@@ -126,7 +126,7 @@ impl SinkClient {
         let response = http::send(RequestBuilder::from_parts(http, request)).await;
         let response = response.map_err(|broken| self.unsent(&place, &broken))?;
         let status = response.status();
-        let wait = retry::after(response.headers());
+        let asked = retry::after(response.headers());
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
         let accepted = response.headers().get("x-accepted-github-permissions").and_then(|text| text.to_str().ok());
         let accepted = accepted.filter(|text| !text.is_empty() && !status.is_success()).map(|text| self.clean(text));
@@ -134,6 +134,7 @@ impl SinkClient {
         if status.is_success() {
             return Ok(Answer { body });
         }
+        let wait = asked.or_else(|| wait_in(&body).filter(|_| status == StatusCode::TOO_MANY_REQUESTS));
         let words = self.clean(&String::from_utf8_lossy(&body));
         let (kind, next) = classify(status, limited || wait.is_some(), &words);
         // GitHub says which permission would be sufficient.
@@ -174,6 +175,18 @@ impl SinkClient {
             self.lent.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect();
         self.secrets.clean(&Secrets::new(lent).clean(text, usize::MAX), MAX_WORDS)
     }
+}
+
+/// How long the body of a refusal asks us to wait: Matrix's milliseconds, or Discord's seconds. At most an hour.
+fn wait_in(body: &[u8]) -> Option<Duration> {
+    #[derive(serde::Deserialize)]
+    struct Limited {
+        retry_after_ms: Option<f64>,
+        retry_after: Option<f64>,
+    }
+    let limited: Limited = serde_json::from_slice(body).ok()?;
+    let seconds = limited.retry_after_ms.map(|ms| ms / 1_000.0).or(limited.retry_after)?;
+    Duration::try_from_secs_f64(seconds.min(3_600.0)).ok()
 }
 
 /// Classifies a refusal by its status. GitHub answers 403 for "forbidden" as well as for "slow down".
@@ -254,6 +267,20 @@ mod tests {
             (302, false, "", F::Misplaced),
         ] {
             assert_eq!(classify(StatusCode::from_u16(status).unwrap(), limited, words).0, kind, "{status} {words}");
+        }
+    }
+
+    #[test]
+    fn a_pause_may_be_asked_for_in_the_body() {
+        for (body, seconds) in [
+            (r#"{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 2500}"#, Some(2.5)),
+            (r#"{"message": "slow down", "retry_after": 0.3, "global": false}"#, Some(0.3)),
+            (r#"{"retry_after_ms": 1e300}"#, Some(3_600.0)),
+            (r#"{"retry_after": -1}"#, None),
+            (r#"{"retry_after": "soon"}"#, None),
+            ("slow down", None),
+        ] {
+            assert_eq!(wait_in(body.as_bytes()), seconds.map(Duration::from_secs_f64), "{body}");
         }
     }
 

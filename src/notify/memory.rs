@@ -36,13 +36,26 @@ impl SinkMemory {
         let id = notice.incident.key.id();
         match notice.kind {
             NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder => {
-                let slack = self.notified.get(&id).and_then(|told| told.slack.clone());
-                self.notified.insert(id, Arc::new(NotifiedHere { notice: notice.clone(), at: now, slack }));
+                let message = self.posted(&id).cloned();
+                self.notified.insert(id, Arc::new(NotifiedHere { notice: notice.clone(), at: now, message }));
             }
             NoticeKind::Resolved => {
                 self.notified.remove(&id);
             }
             NoticeKind::Landed | NoticeKind::Test => {}
+        }
+    }
+
+    /// The message that this receiver keeps for an open incident.
+    pub(super) fn posted(&self, id: &IncidentId) -> Option<&PostedMessage> {
+        self.notified.get(id)?.message.as_ref()
+    }
+
+    /// Records that the receiver got this notice, and the message that later notices of the incident edit or follow.
+    pub(super) fn keep(&mut self, notice: &Notice, now: Timestamp, message: PostedMessage) {
+        self.remember(notice, now);
+        if let Some(told) = self.notified.get_mut(&notice.incident.key.id()) {
+            Arc::make_mut(told).message = Some(message);
         }
     }
 }
@@ -55,17 +68,20 @@ pub struct NotifiedHere {
     pub notice: Notice,
     /// When.
     pub at: Timestamp,
-    /// Its message in Slack.
-    pub slack: Option<SlackMessage>,
+    /// Its message, where the receiver keeps one per incident.
+    #[serde(default, alias = "slack")]
+    pub message: Option<PostedMessage>,
 }
 
-/// A message in Slack.
+/// A message that later notices of the same incident edit or follow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SlackMessage {
-    /// The channel's id, as Slack answered it; names are not accepted for edits.
-    pub channel: String,
-    /// The message's timestamp, which identifies it.
-    pub ts: String,
+pub struct PostedMessage {
+    /// Where it is, for receivers that ask for it: Slack's channel id, since names are not accepted for edits.
+    #[serde(default, alias = "channel")]
+    pub place: String,
+    /// What identifies it there: Slack's timestamp, Discord's and Matrix's id, the `Message-ID` of an e-mail.
+    #[serde(alias = "ts")]
+    pub id: String,
 }
 
 /// A comment of a pull request.
@@ -126,5 +142,8 @@ mod tests {
         let text = serde_json::to_string(&memory).unwrap();
         assert_eq!(serde_json::from_str::<SinkMemory>(&text).unwrap(), memory);
         assert_eq!(serde_json::from_str::<SinkMemory>("{}").unwrap(), SinkMemory::default());
+        let before = r#"{ "channel": "C1", "ts": "1.2" }"#;
+        let message = PostedMessage { place: "C1".to_owned(), id: "1.2".to_owned() };
+        assert_eq!(serde_json::from_str::<PostedMessage>(before).unwrap(), message, "as 0.1 kept Slack's");
     }
 }

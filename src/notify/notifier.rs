@@ -68,6 +68,22 @@ impl fmt::Debug for Setup {
     }
 }
 
+/// A view of the running receivers, for whoever shows how they are.
+#[derive(Debug, Clone)]
+pub struct Receivers {
+    sinks: Arc<[Arc<Shared>]>,
+    clock: Clock,
+}
+
+impl Receivers {
+    /// The health of each receiver, now.
+    #[must_use]
+    pub fn health(&self) -> Vec<SinkHealth> {
+        let now = self.clock.now();
+        self.sinks.iter().map(|sink| sink.health(now)).collect()
+    }
+}
+
 /// The running receivers. Dropping it stops them; call [`Notifier::flush`] first, and keep [`Notifier::memory`].
 #[derive(Debug)]
 pub struct Notifier {
@@ -132,8 +148,13 @@ impl Notifier {
     /// The health of each receiver.
     #[must_use]
     pub fn health(&self) -> Vec<SinkHealth> {
-        let now = self.clock.now();
-        self.sinks.iter().map(|sink| sink.health(now)).collect()
+        self.receivers().health()
+    }
+
+    /// A view of the receivers, as they are at any time.
+    #[must_use]
+    pub fn receivers(&self) -> Receivers {
+        Receivers { sinks: self.sinks.iter().map(Arc::clone).collect(), clock: self.clock.clone() }
     }
 
     /// What to keep across a restart, by receiver.

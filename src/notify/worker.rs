@@ -19,7 +19,7 @@ use super::memory::SinkMemory;
 use super::notifier::{Clock, Pace, Render};
 use super::queue::{Queue, Taking};
 use super::settings::{Filter, Mute, SinkSettings};
-use super::sinks::{Delivered, Delivery, Sink};
+use super::sinks::{Delivered, Delivery, Readers, Sink};
 
 /// The longest sleep before a task checks its mute windows again, because the clock may be changed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(60);
@@ -67,6 +67,7 @@ pub struct Failing {
 pub(super) struct Shared {
     name: String,
     kind: &'static str,
+    readers: Readers,
     filter: Filter,
     mute: Mute,
     state: Mutex<State>,
@@ -147,6 +148,7 @@ impl Shared {
         Self {
             name: settings.name.clone(),
             kind: settings.kind.as_str(),
+            readers: settings.kind.readers(),
             filter: settings.filter.clone(),
             mute: settings.mute.clone(),
             state: Mutex::new(state),
@@ -177,15 +179,10 @@ impl Shared {
         state.failing = Some(Failing { since: now, attempts: 0, error: failure.message.clone() });
     }
 
-    /// Whether people read it. For programs, a landing and the end of an incident are two separate events.
-    fn is_read(&self) -> bool {
-        self.kind == "slack"
-    }
-
     pub(super) fn tell(&self, notices: &[Notice], now: Timestamp) {
         let mut state = self.state();
         for notice in notices {
-            if notice.kind == NoticeKind::Landed && self.is_read() && state.ends_as_landed(notice) {
+            if notice.kind == NoticeKind::Landed && self.readers == Readers::People && state.ends_as_landed(notice) {
                 continue;
             }
             state.accept(notice, &self.filter, now);

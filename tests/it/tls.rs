@@ -19,8 +19,13 @@ use crate::support::world::World;
 
 const NAMES: [&str; 3] = ["git.example.test", "forge.example.test", "registry.example.test"];
 
+/// Whether certificates can be made here.
+pub(crate) fn has_openssl() -> bool {
+    Path::new("/usr/bin/openssl").exists()
+}
+
 /// A key `NAME.key` and a certificate `NAME.pem` for it.
-fn certificate(folder: &Path, name: &str, more: &[&str]) {
+pub(crate) fn certificate(folder: &Path, name: &str, more: &[&str]) {
     #[expect(clippy::disallowed_methods, reason = "the tests' own processes")]
     let made = std::process::Command::new("openssl")
         .current_dir(folder)
@@ -80,7 +85,7 @@ fn address(url: &str) -> SocketAddr {
 
 #[test]
 fn one_proxy_and_one_certificate_serve_git_forge_and_registry() {
-    if !Path::new("/usr/bin/openssl").exists() {
+    if !has_openssl() {
         return skip("openssl is not installed: certificates of clients are not tried");
     }
     let world = World::web().over_http().github("").start();

@@ -19,7 +19,7 @@ use crate::cluster::{Cluster, Snapshot};
 use crate::landing::incidents::Rules;
 use crate::model::Notice;
 use crate::model::observation::Object;
-use crate::notify::Cycles;
+use crate::notify::{Cycles, Receivers};
 use crate::plan::SoakStates;
 use crate::store::{Entry, SharedMemory, json};
 
@@ -167,6 +167,11 @@ impl Actor {
             remembered: None,
             times: Times::default(),
         }
+    }
+
+    /// A view of the receivers; `None`: nobody is notified.
+    pub(super) fn receivers(&self) -> Option<Receivers> {
+        self.notifications.as_ref().map(Notifications::receivers)
     }
 
     /// Handles messages until all senders are gone.

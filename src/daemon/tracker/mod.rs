@@ -37,7 +37,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster::{self, Cluster};
 use crate::landing::incidents::Rules;
 use crate::model::{Notice, Tracked};
-use crate::notify::{HeartbeatSettings, SinkSettings};
+use crate::notify::{HeartbeatSettings, Receivers, SinkHealth, SinkSettings};
 use crate::plan::SoakStates;
 
 use super::clock::Clock;
@@ -87,6 +87,8 @@ pub struct Tracker {
     rows: watch::Receiver<Arc<Rows>>,
     soak_states: watch::Receiver<Arc<SoakStates>>,
     incidents: watch::Receiver<Arc<Vec<Notice>>>,
+    /// `None`: nobody is notified.
+    receivers: Option<Receivers>,
 }
 
 impl Tracker {
@@ -100,9 +102,9 @@ impl Tracker {
         let (messages, inbox) = mpsc::unbounded_channel();
         let actor = Actor::new(setup, Arc::clone(&clusters), inbox);
         let (rows, soak_states) = (actor.rows.subscribe(), actor.soak_states.subscribe());
-        let incidents = actor.incidents.subscribe();
+        let (incidents, receivers) = (actor.incidents.subscribe(), actor.receivers());
         drop(tokio::spawn(actor.serve()));
-        Arc::new(Self { messages, clusters, rows, soak_states, incidents })
+        Arc::new(Self { messages, clusters, rows, soak_states, incidents, receivers })
     }
 
     /// Records the state of a repository after a cycle.
@@ -120,6 +122,12 @@ impl Tracker {
     #[must_use]
     pub fn incidents(&self) -> watch::Receiver<Arc<Vec<Notice>>> {
         self.incidents.clone()
+    }
+
+    /// How each receiver of notices is.
+    #[must_use]
+    pub fn receivers(&self) -> Vec<SinkHealth> {
+        self.receivers.as_ref().map(Receivers::health).unwrap_or_default()
     }
 
     /// The health of every declared image; a change may be what a promotion has been waiting for.

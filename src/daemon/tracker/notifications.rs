@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::landing::incidents::{Incidents, Memory, Rules, step};
 use crate::message;
 use crate::model::{CauseCode, Notice, Rung, State, Tracked};
-use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, SinkMemory, SinkSettings};
+use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, Receivers, SinkMemory, SinkSettings};
 use crate::store::{Store, json};
 
 use super::super::clock::Clock;
@@ -72,6 +72,11 @@ impl Notifications {
         self.notifier.tell(&notices);
         self.notifier.firing(&self.incidents.open());
         !notices.is_empty()
+    }
+
+    /// A view of the receivers.
+    pub(super) fn receivers(&self) -> Receivers {
+        self.notifier.receivers()
     }
 
     /// The incidents that are open.

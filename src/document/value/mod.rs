@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-use crate::model::{ImageName, RepoPath};
+use crate::model::{ImageName, RepoPath, is_web_address};
 
 /// Maximum duration: longer ones are mistakes, and sums with times stay in range.
 const MAX_DAYS: u64 = 3650;
@@ -130,6 +130,18 @@ pub(crate) fn line(text: &str) -> Result<String, String> {
         );
     }
     Ok(text.to_owned())
+}
+
+/// The web address of instructions, in which `{code}` stands for a cause's code.
+pub(crate) fn runbooks(text: &str) -> Result<String, String> {
+    let text = line(text)?;
+    if text.contains("{code}") && is_web_address(&text.replace("{code}", "x")) {
+        return Ok(text);
+    }
+    Err(format!(
+        "`{}` is not a web address with `{{code}}` in it, such as https://wiki.example.com/landfall#{{code}}",
+        short(&text)
+    ))
 }
 
 /// A label of a pull request that every forge accepts; GitHub's limit is the lowest.

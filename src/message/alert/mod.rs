@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::model::{Notice, NoticeKind, Resolution, Rung, State, Texts, one_line};
+use crate::model::{Notice, NoticeKind, Resolution, Rung, State, Texts, break_mentions, one_line};
 
 /// Maximum length of a title, in characters: a Slack header takes 150, a commit status 140.
 const MAX_TITLE: usize = 140;
@@ -23,6 +23,9 @@ pub fn alert(notice: &Notice, now: Timestamp) -> Texts {
         plain: plain(notice, &title, &facts),
         markdown: markdown(notice, &title, &facts),
         slack: slack(notice, &facts),
+        links: links(notice).into_iter().map(|(word, url)| (word, url.to_owned())).collect(),
+        evidence: evidence(notice).iter().map(|line| break_mentions(line)).collect(),
+        facts: facts.into_iter().map(|(word, fact)| (word, break_mentions(&fact))).collect(),
         title,
     }
 }
@@ -288,27 +291,6 @@ fn mrkdwn(text: &str) -> String {
     // An underscore formats only next to blanks; inside names it is an ordinary character.
     let text = text.replace(" \u{2}", " ＿").replace("\u{2} ", "＿ ").replace('\u{2}', "_");
     escape(&break_mentions(&text))
-}
-
-/// Words that mention people in one receiver or another get a gap after their `@`. Digests (`name@sha256:…`) stay
-/// whole.
-fn break_mentions(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut before = ' ';
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        out.push(c);
-        let next = rest.peek().copied().unwrap_or(' ');
-        let mention = c == '@' && !before.is_alphanumeric() && next.is_alphanumeric();
-        // `<!here>`, `<@U1>`, `<#C1>` and `<address|words>` are Slack syntax, and other receivers may forward text to
-        // Slack.
-        let control = c == '<' && !next.is_whitespace();
-        if mention || control {
-            out.push('\u{2060}');
-        }
-        before = c;
-    }
-    out
 }
 
 #[cfg(test)]

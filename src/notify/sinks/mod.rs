@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::document::check::Check;
 use crate::document::fault::Mark;
 use crate::document::secret::SecretSource;
-use crate::model::{IncidentId, Notice, NoticeKind, Texts};
+use crate::model::{IncidentId, Notice, NoticeKind, Severity, Texts};
 
 use super::client::Failure;
 use super::memory::SinkMemory;
@@ -18,11 +18,19 @@ use super::opening::{Opening, StatusNeed};
 mod alertmanager;
 mod cloudevents;
 mod commit;
+mod discord;
+mod email;
+mod fit;
 mod forge;
 mod github;
+mod google_chat;
 mod log;
+mod matrix;
+mod opsgenie;
 mod pagerduty;
 mod slack;
+mod teams;
+mod template;
 mod webhook;
 
 /// Generates everything that depends on the kind from one line per kind.
@@ -70,6 +78,13 @@ macro_rules! sinks {
             pub fn secrets(&self) -> Vec<(&'static str, &SecretSource)> {
                 match self {
                     $( Self::$Kind(settings) => <$Sink as Receiver>::secrets(settings), )*
+                }
+            }
+
+            /// Who reads what it is sent.
+            pub(super) fn readers(&self) -> Readers {
+                match self {
+                    $( Self::$Kind(_) => <$Sink as Receiver>::READERS, )*
                 }
             }
 
@@ -128,10 +143,24 @@ sinks! {
     "cloudevents" => CloudEvents(cloudevents::CloudEventsConfig, webhook::WebhookSettings, webhook::WebhookSink);
     /// Slack, by incoming webhook or as a bot.
     "slack" => Slack(slack::SlackConfig, slack::SlackSettings, slack::SlackSink);
+    /// Microsoft Teams, by a workflow that posts to a channel.
+    "teams" => Teams(teams::TeamsConfig, teams::TeamsSettings, teams::TeamsSink);
+    /// Discord, by the webhook of a channel.
+    "discord" => Discord(discord::DiscordConfig, discord::DiscordSettings, discord::DiscordSink);
+    /// Google Chat, by the webhook of a space.
+    "google-chat" => GoogleChat(google_chat::GoogleChatConfig, google_chat::GoogleChatSettings, google_chat::GoogleChatSink);
+    /// A room in Matrix.
+    "matrix" => Matrix(matrix::MatrixConfig, matrix::MatrixSettings, matrix::MatrixSink);
+    /// E-mail, by SMTP.
+    "email" => Email(email::EmailConfig, email::EmailSettings, email::EmailSink);
+    /// JSON of your own to any address.
+    "template" => Template(template::TemplateConfig, template::TemplateSettings, template::TemplateSink);
     /// Prometheus Alertmanager, API v2.
     "alertmanager" => Alertmanager(alertmanager::AlertmanagerConfig, alertmanager::AlertmanagerSettings, alertmanager::AlertmanagerSink);
     /// PagerDuty, Events API v2.
     "pagerduty" => PagerDuty(pagerduty::PagerDutyConfig, pagerduty::PagerDutySettings, pagerduty::PagerDutySink);
+    /// Opsgenie, Alert API v2.
+    "opsgenie" => Opsgenie(opsgenie::OpsgenieConfig, opsgenie::OpsgenieSettings, opsgenie::OpsgenieSink);
     /// Commit statuses, and deployments where there are such, on the repositories' own forges.
     "forge" => Forge(forge::ForgeStatusConfig, forge::ForgeStatusSettings, forge::ForgeStatusSink);
     /// Commit statuses, deployments and comments, in the repositories whose forge is `github`.
@@ -153,6 +182,8 @@ pub(super) trait Receiver: Sized {
 
     /// Whether it is notified of landings.
     const LANDINGS: LandingNews = LandingNews::Notified;
+    /// Who reads what it is sent.
+    const READERS: Readers = Readers::Programs;
     /// Whether it must be notified repeatedly while an incident is open.
     const REPEATS: bool = false;
     /// The sources of its secrets, each with a description.
@@ -188,11 +219,33 @@ pub(crate) enum LandingNews {
     Never,
 }
 
+/// Who reads what a receiver is sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Readers {
+    /// People, to whom a landing that ends an incident is one event.
+    People,
+    /// Programs, to which it is two.
+    Programs,
+}
+
 /// Renders the sentences of a notice.
 pub(super) type TextsOf<'a> = dyn Fn(&Notice) -> Texts + Sync + 'a;
 
 /// The result of a delivery: on success, what was left out and why, if anything.
 pub(super) type Delivered = Result<Option<String>, Failure>;
+
+/// How urgent a notice is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Urgency {
+    /// Nothing is wrong, or no longer.
+    Good,
+    /// It will not mend itself.
+    Bad,
+    /// It needs a look.
+    Warning,
+    /// Good to know.
+    Info,
+}
 
 /// One notice on its way to one receiver.
 pub(super) struct Delivery<'a> {
@@ -206,5 +259,25 @@ impl Delivery<'_> {
     /// Whether it reports a problem.
     pub(super) fn alarms(&self) -> bool {
         matches!(self.notice.kind, NoticeKind::Raised | NoticeKind::Escalated | NoticeKind::Reminder)
+    }
+
+    /// How urgent it is, for a colour or an icon.
+    pub(super) fn urgency(&self) -> Urgency {
+        match (self.alarms(), self.notice.incident.severity) {
+            (false, _) => Urgency::Good,
+            (true, Severity::Critical | Severity::Error) => Urgency::Bad,
+            (true, Severity::Warning) => Urgency::Warning,
+            (true, Severity::Info) => Urgency::Info,
+        }
+    }
+
+    /// An icon that shows the state at a glance.
+    pub(super) fn sign(&self) -> &'static str {
+        match self.urgency() {
+            Urgency::Good => "✅",
+            Urgency::Bad => "🔴",
+            Urgency::Warning => "🟠",
+            Urgency::Info => "🔵",
+        }
     }
 }

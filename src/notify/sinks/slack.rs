@@ -3,8 +3,6 @@
 //! For a refusal, Slack's API answers 200 with `ok: false`; webhooks answer a status and a word. Webhooks cannot edit,
 //! so each change is a message of its own there.
 
-use std::sync::Arc;
-
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
@@ -19,10 +17,10 @@ use crate::document::value;
 use crate::http::SecretUrl;
 use crate::model::NoticeKind;
 use crate::notify::client::{Failure, FailureKind, SinkClient, address};
-use crate::notify::memory::{SinkMemory, SlackMessage};
+use crate::notify::memory::{PostedMessage, SinkMemory};
 use crate::notify::opening::Opening;
 
-use super::{Delivered, Delivery, LandingNews, Receiver};
+use super::{Delivered, Delivery, LandingNews, Readers, Receiver};
 
 const DEFAULT_URL: &str = "https://slack.com/api";
 
@@ -103,6 +101,7 @@ struct Answered {
 impl Receiver for SlackSink {
     type Settings = SlackSettings;
     const LANDINGS: LandingNews = LandingNews::OnRequest;
+    const READERS: Readers = Readers::People;
 
     fn secrets(settings: &SlackSettings) -> Vec<(&'static str, &SecretSource)> {
         match settings {
@@ -132,15 +131,11 @@ impl Receiver for SlackSink {
                 self.client.send(request).await?;
             }
             Way::Bot { channel, .. } => {
-                let told = memory.notified.get(&delivery.id).and_then(|told| told.slack.clone());
-                let posted = match told {
+                let posted = match memory.posted(&delivery.id).cloned() {
                     Some(first) => self.follow(delivery, first, channel).await?,
                     None => self.post(message(delivery), channel).await?,
                 };
-                memory.remember(delivery.notice, delivery.now);
-                if let Some(told) = memory.notified.get_mut(&delivery.id) {
-                    Arc::make_mut(told).slack = Some(posted);
-                }
+                memory.keep(delivery.notice, delivery.now, posted);
             }
         }
         Ok(None)
@@ -153,13 +148,13 @@ impl SlackSink {
     async fn follow(
         &self,
         delivery: &Delivery<'_>,
-        first: SlackMessage,
+        first: PostedMessage,
         channel: &str,
-    ) -> Result<SlackMessage, Failure> {
+    ) -> Result<PostedMessage, Failure> {
         if delivery.notice.kind != NoticeKind::Reminder {
             let mut edit = message(delivery);
-            edit["channel"] = json!(first.channel);
-            edit["ts"] = json!(first.ts);
+            edit["channel"] = json!(first.place);
+            edit["ts"] = json!(first.id);
             let edited = self.call("chat.update", &edit).await?;
             match edited.error.as_deref() {
                 None => {}
@@ -170,17 +165,17 @@ impl SlackSink {
             }
         }
         let mut reply = json!({ "text": delivery.texts.title, "mrkdwn": false });
-        reply["thread_ts"] = json!(first.ts);
-        self.post(reply, &first.channel).await?;
+        reply["thread_ts"] = json!(first.id);
+        self.post(reply, &first.place).await?;
         Ok(first)
     }
 
-    async fn post(&self, mut message: Value, channel: &str) -> Result<SlackMessage, Failure> {
+    async fn post(&self, mut message: Value, channel: &str) -> Result<PostedMessage, Failure> {
         message["channel"] = json!(channel);
         let answer = self.call("chat.postMessage", &message).await?;
         match answer {
             Answered { error: Some(error), .. } => Err(self.refusal("chat.postMessage", &error)),
-            Answered { channel: Some(channel), ts: Some(ts), .. } => Ok(SlackMessage { channel, ts }),
+            Answered { channel: Some(channel), ts: Some(ts), .. } => Ok(PostedMessage { place: channel, id: ts }),
             _ => {
                 let text = "chat.postMessage: the answer does not identify the message; next: check the address";
                 Err(Failure::new(FailureKind::Misplaced, text))
@@ -230,7 +225,7 @@ fn message(delivery: &Delivery<'_>) -> Value {
     let title = &delivery.texts.title;
     let mut blocks = vec![json!({
         "type": "header",
-        "text": { "type": "plain_text", "text": format!("{} {title}", sign(delivery)), "emoji": false },
+        "text": { "type": "plain_text", "text": format!("{} {title}", delivery.sign()), "emoji": false },
     })];
     if !delivery.texts.slack.is_empty() {
         blocks.push(json!({
@@ -246,15 +241,4 @@ fn message(delivery: &Delivery<'_>) -> Value {
         "unfurl_links": false,
         "unfurl_media": false,
     })
-}
-
-/// An icon that shows the state at a glance.
-fn sign(delivery: &Delivery<'_>) -> &'static str {
-    use crate::model::Severity as S;
-    match (delivery.alarms(), delivery.notice.incident.severity) {
-        (false, _) => "✅",
-        (true, S::Critical | S::Error) => "🔴",
-        (true, S::Warning) => "🟠",
-        (true, S::Info) => "🔵",
-    }
 }

@@ -154,7 +154,7 @@ fn cloud_event(delivery: &Delivery<'_>, data: &Value) -> Value {
     })
 }
 
-fn signature(key: &SecretString, body: &[u8]) -> String {
+pub(super) fn signature(key: &SecretString, body: &[u8]) -> String {
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, key.expose_secret().as_bytes());
     let tag = aws_lc_rs::hmac::sign(&key, body);
     tag.as_ref().iter().fold("sha256=".to_owned(), |text, b| format!("{text}{b:02x}"))

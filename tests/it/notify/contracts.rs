@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::stub::{Answer, Seen, Stub, say};
 
-fn only(object: &Value, known: &[&str]) -> Result<(), String> {
+pub(super) fn only(object: &Value, known: &[&str]) -> Result<(), String> {
     let mut keys = object.as_object().ok_or("no object")?.keys();
     match keys.find(|key| !known.contains(&key.as_str())) {
         Some(key) => Err(format!("unknown field {key}")),
@@ -15,7 +15,7 @@ fn only(object: &Value, known: &[&str]) -> Result<(), String> {
     }
 }
 
-fn text(object: &Value, key: &str, most: usize) -> Result<(), String> {
+pub(super) fn text(object: &Value, key: &str, most: usize) -> Result<(), String> {
     let value = object[key].as_str().ok_or(format!("{key} is required"))?;
     if value.is_empty() || value.chars().count() > most { Err(format!("{key} has a bad length")) } else { Ok(()) }
 }

@@ -29,7 +29,10 @@ impl Write for Lines {
 
 fn sinks(url: &str) -> Vec<SinkSettings> {
     let secret_url = format!("{url}/{SECRET}?key={SECRET}");
-    let secrets = [("SECRET", SECRET), ("TOKEN", SECRET), ("URL", secret_url.as_str())];
+    let discord = format!("{url}/api/webhooks/1/{SECRET}");
+    let chat = format!("{url}/v1/spaces/A/messages?token={SECRET}");
+    let urls = [("URL", secret_url.as_str()), ("DISCORD", discord.as_str()), ("CHAT", chat.as_str())];
+    let secrets = [&[("SECRET", SECRET), ("TOKEN", SECRET)][..], &urls].concat();
     let webhook = "kind: webhook, webhookUrl: { env: URL }, credentials: { username: u, password: { env: SECRET } }, \
                    signingKey: { env: SECRET }";
     [
@@ -40,6 +43,13 @@ fn sinks(url: &str) -> Vec<SinkSettings> {
         ("alertmanager", format!("kind: alertmanager, url: '{url}', credentials: {{ token: {{ env: SECRET }} }}")),
         ("pagerduty", format!("kind: pagerduty, url: '{url}', routingKey: {{ env: SECRET }}")),
         ("github", "kind: github".to_owned()),
+        ("teams", "kind: teams, webhookUrl: { env: URL }".to_owned()),
+        ("discord", "kind: discord, webhookUrl: { env: DISCORD }".to_owned()),
+        ("chat", "kind: google-chat, webhookUrl: { env: CHAT }".to_owned()),
+        ("matrix", format!("kind: matrix, url: '{url}', token: {{ env: SECRET }}, room: '!r'")),
+        ("opsgenie", format!("kind: opsgenie, url: '{url}', apiKey: {{ env: SECRET }}")),
+        ("template", "kind: template, webhookUrl: { env: URL }, signingKey: { env: SECRET }, body: '{\"a\": \"{text}\"}'".to_owned()),
+        ("email", "kind: email, host: 127.0.0.1, port: 1, from: a@example.com, to: [b@example.com], credentials: { username: u, password: { env: SECRET } }".to_owned()),
     ]
     .map(|(name, keys)| sink_at(url, name, &keys, &secrets))
     .to_vec()
@@ -79,7 +89,7 @@ fn nothing_that_is_written_holds_a_secret() {
                 let mut scene = Scene::new(sinks.clone());
                 tracing::info!(?sinks, notifier = ?scene.notifier, "settings and notifiers may be printed");
                 scene.cycle(&[stuck("web")]);
-                stub.wait(6).await;
+                stub.wait(12).await;
                 scene.cycle(&[dead("web")]);
                 let _left = scene.notifier.flush(std::time::Duration::from_millis(100)).await;
                 let is_known = |scene: &Scene| {
