@@ -42,6 +42,8 @@ use access::Access;
 use body::BodyRoom;
 use counts::{TELL, WebhookCounts};
 
+pub use metrics::{METRICS, Metric, MetricKind, metrics_table};
+
 /// A repository of which no cycle ends for this long after one was due is stuck, unless its interval is longer: one operation
 /// on a remote may take ten minutes, and a remote that is down is no reason to restart the bot.
 const STALLED: Duration = Duration::from_secs(45 * 60);

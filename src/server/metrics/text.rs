@@ -2,6 +2,8 @@
 
 use std::fmt::{Display, Write as _};
 
+use super::table::Metric;
+
 /// The type of the format.
 pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
@@ -9,25 +11,14 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8"
 #[derive(Debug, Default)]
 pub(super) struct MetricsPage(String);
 
-/// What kind of metric it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum MetricKind {
-    Counter,
-    Gauge,
-    Histogram,
-}
-
 impl MetricsPage {
     /// Begins a metric; its samples follow.
-    pub(super) fn metric(&mut self, name: &'static str, kind: MetricKind, help: &str) -> Samples<'_> {
-        let kind = match kind {
-            MetricKind::Counter => "counter",
-            MetricKind::Gauge => "gauge",
-            MetricKind::Histogram => "histogram",
-        };
+    pub(super) fn metric(&mut self, metric: &'static Metric) -> Samples<'_> {
+        let Metric { name, kind, help, .. } = metric;
+        let kind = kind.as_str();
         // Writing to a string cannot fail.
         let _written = write!(self.0, "# HELP landfall_{name} {help}\n# TYPE landfall_{name} {kind}\n").is_ok();
-        Samples { page: self, name }
+        Samples { page: self, metric }
     }
 
     pub(super) fn finish(self) -> String {
@@ -38,32 +29,45 @@ impl MetricsPage {
 /// The samples of one metric.
 pub(super) struct Samples<'p> {
     page: &'p mut MetricsPage,
-    name: &'static str,
+    metric: &'static Metric,
 }
 
 impl Samples<'_> {
-    /// One value with its labels.
-    pub(super) fn add(&mut self, labels: &[(&str, &str)], value: impl Display) {
-        self.sample("", labels, value);
+    /// One value with the values of its labels.
+    pub(super) fn add<const N: usize>(&mut self, labels: [&str; N], value: impl Display) {
+        let labels = self.labels(labels);
+        self.sample("", &labels, value);
+    }
+
+    fn labels<'l, const N: usize>(&self, values: [&'l str; N]) -> Vec<(&'static str, &'l str)> {
+        debug_assert_eq!(N, self.metric.labels.len(), "{}", self.metric.name);
+        self.metric.labels.iter().map(|(name, _)| *name).zip(values).collect()
     }
 
     /// A histogram: the bounds with the number of values up to each, not added up; their sum; all values beyond the last.
-    pub(super) fn histogram(&mut self, labels: &[(&str, &str)], buckets: &[(f64, u64)], beyond: u64, sum: f64) {
+    pub(super) fn histogram<const N: usize>(
+        &mut self,
+        labels: [&str; N],
+        buckets: &[(f64, u64)],
+        beyond: u64,
+        sum: f64,
+    ) {
+        let labels = self.labels(labels);
         let mut count = 0;
         for (bound, values) in buckets {
             count += values;
-            self.sample("_bucket", &[labels, &[("le", bound.to_string().as_str())]].concat(), count);
+            self.sample("_bucket", &[&labels[..], &[("le", bound.to_string().as_str())]].concat(), count);
         }
         count += beyond;
-        self.sample("_bucket", &[labels, &[("le", "+Inf")]].concat(), count);
-        self.sample("_sum", labels, sum);
-        self.sample("_count", labels, count);
+        self.sample("_bucket", &[&labels[..], &[("le", "+Inf")]].concat(), count);
+        self.sample("_sum", &labels, sum);
+        self.sample("_count", &labels, count);
     }
 
     fn sample(&mut self, suffix: &str, labels: &[(&str, &str)], value: impl Display) {
         let text = &mut self.page.0;
         text.push_str("landfall_");
-        text.push_str(self.name);
+        text.push_str(self.metric.name);
         text.push_str(suffix);
         for (at, (label, value)) in labels.iter().enumerate() {
             text.push(if at == 0 { '{' } else { ',' });
@@ -89,15 +93,23 @@ impl Samples<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::metrics::table::MetricKind;
 
     #[test]
     fn a_page_is_what_prometheus_reads() {
+        static CYCLES: Metric = Metric {
+            name: "cycles_total",
+            kind: MetricKind::Counter,
+            labels: &[("repository", ""), ("result", "")],
+            help: "Cycles.",
+        };
+        static UP: Metric = Metric { name: "up", kind: MetricKind::Gauge, labels: &[], help: "Up." };
+        static TIME: Metric =
+            Metric { name: "seconds", kind: MetricKind::Histogram, labels: &[("repository", "")], help: "Time." };
         let mut page = MetricsPage::default();
-        let mut samples = page.metric("cycles_total", MetricKind::Counter, "Cycles.");
-        samples.add(&[("repository", "a\"b\\c\nd"), ("result", "good")], 7);
-        page.metric("up", MetricKind::Gauge, "Up.").add(&[], 1);
-        let mut samples = page.metric("seconds", MetricKind::Histogram, "Time.");
-        samples.histogram(&[("repository", "a")], &[(0.5, 1), (1.0, 2)], 3, 10.25);
+        page.metric(&CYCLES).add(["a\"b\\c\nd", "good"], 7);
+        page.metric(&UP).add([], 1);
+        page.metric(&TIME).histogram(["a"], &[(0.5, 1), (1.0, 2)], 3, 10.25);
         assert_eq!(
             page.finish(),
             "# HELP landfall_cycles_total Cycles.\n# TYPE landfall_cycles_total counter\n\
