@@ -10,6 +10,7 @@ mod decision;
 mod error;
 mod files;
 mod filters;
+mod help;
 mod names;
 mod policies;
 mod registry;
@@ -20,7 +21,7 @@ mod settings;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{FromArgMatches as _, Parser};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -32,7 +33,7 @@ pub use render::table::table;
 use commands::Command;
 use filters::{Filters, ImageFilters};
 use render::news::News;
-use render::{ago, landings, report, short};
+use render::{ago, landings, report, short, wrapped};
 
 /// The heading of the options that every command takes, so that they do not mix with a command's own.
 const GLOBAL: &str = "Global options";
@@ -40,7 +41,7 @@ const GLOBAL: &str = "Global options";
 /// The end of `landfall --help`.
 const AFTER_HELP: &str = "\
 First steps:
-  landfall demo           see the whole story in a minute; leaves nothing behind
+  landfall demo           see what it does in 20 seconds; leaves nothing behind
   landfall init           in a checkout: propose a configuration and policies for it
   landfall check          check landfall.yaml and the policies
   landfall plan --diff    show what would be written; writes nothing
@@ -123,7 +124,7 @@ pub enum Exit {
 pub fn main() -> ExitCode {
     // An error means that a provider is already installed, which is just as good.
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-    let cli = Cli::parse();
+    let cli = Cli::from_arg_matches(&help::command().get_matches()).unwrap_or_else(|error| error.exit());
     #[expect(clippy::disallowed_methods, reason = "the command line is where the environment is read")]
     let set = |name: &str| std::env::var_os(name);
     let no_color = set("NO_COLOR").is_some_and(|value| !value.is_empty());

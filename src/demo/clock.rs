@@ -6,10 +6,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use jiff::SignedDuration;
 
+use super::story::Tale;
 use crate::daemon::Clock;
-
-/// Slightly more than the story skips in total.
-const BEHIND: SignedDuration = SignedDuration::from_mins(50 * 60 + 30);
 
 /// A clock that can be advanced, up to the machine's time.
 #[derive(Debug, Clone)]
@@ -20,10 +18,10 @@ pub struct StoryClock {
 }
 
 impl StoryClock {
-    /// A clock that is behind `machine`.
+    /// A clock that is behind `machine` by what a tale skips.
     #[must_use]
-    pub fn behind(machine: Clock) -> Self {
-        Self { machine, behind: Arc::new(AtomicI64::new(millis(BEHIND))) }
+    pub fn behind(machine: Clock, tale: Tale) -> Self {
+        Self { machine, behind: Arc::new(AtomicI64::new(millis(tale.skips()))) }
     }
 
     /// A read-only view of the same clock.
@@ -61,12 +59,13 @@ mod tests {
     #[test]
     fn it_goes_forward_and_never_past_the_machine() {
         let machine = "2026-01-05T08:00:00Z".parse().unwrap();
-        let clock = StoryClock::behind(Clock::from_fn(move || machine));
+        let clock = StoryClock::behind(Clock::from_fn(move || machine), Tale::Short);
+        let whole = Tale::Short.skips();
         let reader = clock.reader();
         let behind = |clock: &Clock| machine.duration_since(clock.now());
-        assert_eq!(behind(&reader), BEHIND);
+        assert_eq!(behind(&reader), whole);
         clock.pass(SignedDuration::from_mins(6));
-        assert_eq!(behind(&reader), BEHIND - SignedDuration::from_mins(6));
+        assert_eq!(behind(&reader), whole - SignedDuration::from_mins(6));
         clock.pass(SignedDuration::from_hours(1_000));
         assert_eq!(behind(&reader), SignedDuration::ZERO);
         assert_eq!(clock.left(), SignedDuration::ZERO);

@@ -19,5 +19,5 @@ mod world;
 pub use clock::StoryClock;
 pub use receiver::{Received, Receiver};
 pub use reconciler::{Reconciler, Suspended};
-pub use story::{Detail, Teller, tell};
+pub use story::{Detail, Tale, Teller, tell};
 pub use world::DemoWorld;

@@ -295,6 +295,22 @@ fn links_lead_somewhere() {
 }
 
 #[test]
+fn the_readme_stays_short_and_its_pictures_small() {
+    let readme = page("README.md");
+    assert!(readme.len() <= 10_000, "README.md has {} bytes; move something to docs/", readme.len());
+    let mut pictures = 0;
+    for after in readme.split("](docs/").skip(1) {
+        let target = after.split(')').next().unwrap();
+        if target.ends_with(".png") || target.ends_with(".svg") {
+            let size = fs::metadata(root().join("docs").join(target)).unwrap().len();
+            assert!(size < 300_000, "{target} has {size} bytes");
+            pictures += 1;
+        }
+    }
+    assert!(pictures >= 2, "a picture of the page, and a recording of the demo");
+}
+
+#[test]
 fn every_page_is_in_the_table_of_contents() {
     let summary = page("docs/SUMMARY.md");
     for Page { path, .. } in pages() {

@@ -23,6 +23,7 @@ mod install;
 mod landing;
 mod layers;
 mod notify;
+mod observed;
 mod places;
 mod promotion;
 mod registry;

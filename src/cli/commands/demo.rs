@@ -10,13 +10,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ServerSettings};
 use crate::daemon::{Clock, CycleOutcome, Rows};
-use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Teller};
+use crate::demo::{self, DemoWorld, Detail, Received, StoryClock, Tale, Teller};
 use crate::model::{NoticeKind, Severity};
 use crate::server::Server;
 
-use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings};
+use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings, wrapped};
 
-/// How long a reader has for each scene, in milliseconds: with some twenty-five pauses, the story stays below a minute.
+/// How long a reader has for each scene, in milliseconds: the short story has seven pauses and stays below twenty seconds,
+/// the full one has some twenty-five and stays below a minute.
 const PAUSE: u64 = 1_500;
 
 /// How often the controllers of the kept cluster reconcile.
@@ -33,9 +34,10 @@ const WIDTH: usize = 104;
 #[command(after_help = "\
 A registry, a Git server, a cluster (an API server with the controllers of
 Argo CD, Flux and workloads, as far as the story needs them) and the bot run in
-this process, on the loopback interface and in one folder. It takes less than a
-minute on a terminal, and a few seconds with --fast. With --keep you can then try
-every other command on the folder, in another terminal.")]
+this process, on the loopback interface and in one folder. It tells four scenes in
+20 seconds (a bump, a missing image, a revert that holds, a promotion by proof),
+and with --full everything in less than a minute; --fast does not wait for readers.
+With --keep you can then try every other command on the folder, in another terminal.")]
 pub(in crate::cli) struct DemoArgs {
     /// Keep the folder, so that every other command can be tried on it; on a terminal, the registry and the cluster
     /// also keep running, and the web page is served.
@@ -44,6 +46,9 @@ pub(in crate::cli) struct DemoArgs {
     /// Make the world in this folder, which must be empty or absent [default: a temporary one].
     #[arg(long, value_name = "DIR")]
     folder: Option<PathBuf>,
+    /// Tell everything: refused, changed by hand, paused, frozen and rolled-back updates as well.
+    #[arg(long)]
+    full: bool,
     /// Do not pause between scenes.
     #[arg(long)]
     fast: bool,
@@ -59,18 +64,19 @@ pub(super) fn run(args: &DemoArgs, context: &Context) -> Result<Exit, CliError> 
     let failed = |error: anyhow::Error| CliError::caused("the demo stopped", error.as_ref());
     let terminal = std::io::stdout().is_terminal();
     bot::block_on_cores(async {
-        let clock = StoryClock::behind(Clock::system());
+        let tale = if args.full { Tale::Full } else { Tale::Short };
+        let clock = StoryClock::behind(Clock::system(), tale);
         let world = DemoWorld::create(&folder, &clock.reader()).await.map_err(failed)?;
         let pause = Duration::from_millis(if args.fast || !terminal { 0 } else { PAUSE });
         tokio::select! {
-            told = tell(&world, &clock, context, pause) => told.map_err(failed)?,
+            told = tell(&world, &clock, context, (pause, tale)) => told.map_err(failed)?,
             // Ends like any other error, so that the temporary folder is removed.
             () = super::run::stopped() => return Err(CliError::new("the demo was stopped")),
         }
         if args.keep {
             world.push("worker", "v0.10.0", clock.reader().now()).map_err(failed)?;
         }
-        context.output.text(&ending(&world, args.keep, context))?;
+        context.output.text(&ending(&world, args.keep.then_some(tale), context))?;
         if args.keep && terminal {
             goes_on(&world, &clock.reader(), context).await;
         }
@@ -174,22 +180,12 @@ fn alert(told: &Received, detail: Detail, output: &Output) -> String {
     text
 }
 
-/// Lines of at most `width` characters, broken between words; a longer word is not broken.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
-}
-
-async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: Duration) -> anyhow::Result<()> {
+async fn tell(
+    world: &DemoWorld,
+    clock: &StoryClock,
+    context: &Context,
+    (pause, tale): (Duration, Tale),
+) -> anyhow::Result<()> {
     let output = context.output;
     let say = |text: &str| drop(output.text(&format!("{text}\n")));
     let indented = |text: &str| text.lines().for_each(|line| say(format!("  {line}").trim_end()));
@@ -206,26 +202,28 @@ async fn tell(world: &DemoWorld, clock: &StoryClock, context: &Context, pause: D
         },
         pause,
     };
-    demo::tell(world, clock, &settings::environment(), &teller).await
+    demo::tell(world, clock, &settings::environment(), &teller, tale).await
 }
 
 /// What to try next.
-fn ending(world: &DemoWorld, keep: bool, context: &Context) -> String {
+fn ending(world: &DemoWorld, kept: Option<Tale>, context: &Context) -> String {
     let heading = context.output.paint(Paint::Bold, "► Try it yourself:");
     let program = program();
     let name = program.as_deref().unwrap_or("landfall");
-    if !keep {
+    let Some(tale) = kept else {
         return format!(
-            "\n{heading}\n  {name} demo --keep\n  does the same and leaves its folder, for every other command to be tried on.\n"
+            "\n{heading}\n  {name} demo --full\n  tells more: refused, changed by hand, paused, frozen and rolled back.\n  \
+             {name} demo --keep\n  leaves its folder, for every other command to be tried on.\n"
         );
-    }
+    };
     let alias = program.as_ref().map_or(String::new(), |program| format!("  alias landfall={program}\n"));
     format!(
         "\n{heading} CI has just pushed worker v0.10.0.\n{alias}  cd {}\n  landfall status                   how far everything has come, while the demo runs\n  \
          landfall plan --diff              what would be written now\n  landfall apply                    write it\n  \
-         landfall pr list                  then: landfall pr merge 3\n  \
+         landfall pr list                  then: landfall pr merge {}\n  \
          landfall explain apps/web/overlays/prod/kustomization.yaml\n  git clone git/deploys.git checkout && landfall scan checkout\n",
-        world.folder.display()
+        world.folder.display(),
+        tale.left_open()
     )
 }
 

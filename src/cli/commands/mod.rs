@@ -11,9 +11,11 @@ mod github_app;
 mod history;
 mod hold;
 mod init;
+mod man;
 mod plan;
 mod pr;
 mod promote;
+mod reference;
 mod release;
 mod rollback;
 mod run;
@@ -27,8 +29,9 @@ mod version;
 use clap::{CommandFactory as _, Subcommand};
 
 use super::{
-    CliError, Context, Exit, Filters, Format, ImageFilters, News, Output, Paint, ago, bot, decision, files, landings,
-    names, policies, registry, remote, report, settings, short, table,
+    CliError, Context, Exit, Filters, Format, GLOBAL, ImageFilters, News, Output, Paint, ago, bot, decision, files,
+    help::{WIDEST, grouped},
+    landings, names, policies, registry, remote, report, settings, short, table, wrapped,
 };
 
 /// One variant per command; its arguments and implementation are in the file with its name.
@@ -85,6 +88,11 @@ pub(super) enum Command {
     Version,
     /// Print the completion script for a shell.
     Completion(completion::CompletionArgs),
+    /// Print the manual page, or write those of all commands into a folder.
+    Man(man::ManArgs),
+    /// Print a part of the documentation that is made from the program.
+    #[command(hide = true)]
+    Reference(reference::ReferenceArgs),
 }
 
 /// Runs a command.
@@ -115,5 +123,7 @@ pub(super) fn run(command: Command, context: &Context) -> Result<Exit, CliError>
         Command::Version => version::run(context),
         Command::Tags(args) => tags::run(&args, context),
         Command::Completion(args) => completion::run(&args, context, &mut super::Cli::command()),
+        Command::Man(args) => man::run(&args, context, super::Cli::command()),
+        Command::Reference(args) => reference::run(&args, context, super::Cli::command()),
     }
 }

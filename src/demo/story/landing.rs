@@ -41,16 +41,10 @@ pub(super) async fn tell(
     settings: &Settings,
     environment: &Environment,
 ) -> anyhow::Result<()> {
-    let sinks = daemon::sinks(settings, environment)?;
-    let lookup = Arc::clone(story.bot.lookup());
-    let tracker = daemon::tracker(settings, environment, clock.reader(), lookup, sinks)?;
-    story.world.cluster.reconcile(story.clock.now()).await?;
-    let stop = CancellationToken::new();
-    let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-    let mut watch = StoryWatch { story, clock, tracker, tracking, stop: stop.drop_guard() };
+    let mut watch = StoryWatch::start(story, clock, settings, environment).await?;
     watch.begins().await?;
     watch.lands().await?;
-    watch.cannot_be_pulled().await?;
+    watch.cannot_be_pulled("2.2.1", "2.2.2").await?;
     watch.is_refused().await?;
     watch.is_changed_by_hand().await?;
     watch.is_paused().await?;
@@ -66,6 +60,28 @@ pub(super) struct StoryWatch<'a> {
     stop: DropGuard,
 }
 
+impl<'a> StoryWatch<'a> {
+    /// Everything that is in Git runs in the cluster, and Landfall watches.
+    pub(super) async fn start(
+        story: Story<'a>,
+        clock: &'a StoryClock,
+        settings: &Settings,
+        environment: &Environment,
+    ) -> anyhow::Result<Self> {
+        let sinks = daemon::sinks(settings, environment)?;
+        let lookup = Arc::clone(story.bot.lookup());
+        let tracker = daemon::tracker(settings, environment, clock.reader(), lookup, sinks)?;
+        story.world.cluster.reconcile(story.clock.now()).await?;
+        let stop = CancellationToken::new();
+        let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
+        let mut watch = Self { story, clock, tracker, tracking, stop: stop.drop_guard() };
+        watch.story.bot.view(&watch.tracker).await;
+        let known = |rows: &Rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9;
+        watch.until("everything to have landed", known).await?;
+        Ok(watch)
+    }
+}
+
 impl StoryWatch<'_> {
     async fn begins(&mut self) -> anyhow::Result<()> {
         let story = &mut self.story;
@@ -75,9 +91,6 @@ impl StoryWatch<'_> {
             ))
             .await;
         story.line("  Alerts (✗ ⚠) and their end (✔) are shown as the team's webhook gets them.");
-        story.bot.view(&self.tracker).await;
-        let known = |rows: &Rows| rows.rows.iter().filter(|row| is_landed(row)).count() == 9;
-        self.until("everything to have landed", known).await?;
         self.status(Detail::Title, |_| true).await;
         Ok(())
     }
@@ -94,20 +107,21 @@ impl StoryWatch<'_> {
         Ok(())
     }
 
-    async fn cannot_be_pulled(&mut self) -> anyhow::Result<()> {
-        self.story.scene("CI pushes api 2.2.1. A clean-up job deletes the tag before any node has pulled it.").await;
-        self.push("api", "2.2.1").await?;
-        self.moves("api", &["dev", "staging"], "2.2.1").await?;
-        self.story.world.delete("api", "2.2.1")?;
+    pub(super) async fn cannot_be_pulled(&mut self, bad: &str, good: &str) -> anyhow::Result<()> {
+        let heading = format!("CI pushes api {bad}. A clean-up job deletes the tag before any node has pulled it.");
+        self.story.scene(&heading).await;
+        self.push("api", bad).await?;
+        self.moves("api", &["dev", "staging"], bad).await?;
+        self.story.world.delete("api", bad)?;
         self.goes_on().await?;
         self.told(&[("dev", "api", NoticeKind::Raised), ("staging", "api", NoticeKind::Raised)]).await?;
         self.story.line(
             "  The commit is in Git, and the old pods go on serving: without a look at the cluster nobody would know.",
         );
-        self.story.scene("CI builds it again, as api 2.2.2.").await;
-        self.push("api", "2.2.2").await?;
+        self.story.scene(&format!("CI builds it again, as api {good}.")).await;
+        self.push("api", good).await?;
         self.told(&[("dev", "api", NoticeKind::Resolved), ("staging", "api", NoticeKind::Resolved)]).await?;
-        self.moves("api", &["dev", "staging"], "2.2.2").await?;
+        self.moves("api", &["dev", "staging"], good).await?;
         self.goes_on().await?;
         self.told(&[("dev", "api", NoticeKind::Landed), ("staging", "api", NoticeKind::Landed)]).await
     }
@@ -176,7 +190,7 @@ impl StoryWatch<'_> {
         self.told(&[("dev", "worker", NoticeKind::Resolved), ("dev", "worker", NoticeKind::Landed)]).await
     }
 
-    async fn ends(mut self) -> anyhow::Result<()> {
+    pub(super) async fn ends(mut self) -> anyhow::Result<()> {
         self.story.scene("Where everything stands now: landfall status").await;
         // In steps, because a soak does not survive long gaps between observations.
         while !self.clock.left().is_zero() {
@@ -272,7 +286,7 @@ impl StoryWatch<'_> {
         Ok(())
     }
 
-    async fn status(&self, detail: Detail, which: impl Fn(&Tracked) -> bool) {
+    pub(super) async fn status(&self, detail: Detail, which: impl Fn(&Tracked) -> bool) {
         let mut rows = self.tracker.look().await.map(|rows| Rows::clone(&rows)).unwrap_or_default();
         rows.rows.retain(|row| which(row));
         (self.story.teller.status)(&rows, detail);

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use jiff::SignedDuration;
 
 use crate::config;
 use crate::daemon::{self, Bot, Clock, CycleOutcome, Rows};
@@ -16,6 +17,7 @@ use super::world::DemoWorld;
 
 mod landing;
 mod promotion;
+mod short;
 
 /// How the story is presented.
 pub struct Teller<'a> {
@@ -48,7 +50,36 @@ impl std::fmt::Debug for Teller<'_> {
     }
 }
 
-/// Tells the whole story in a world.
+/// How much is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tale {
+    /// Four scenes: a bump, a missing image, a revert that holds, a promotion by proof.
+    Short,
+    /// Everything.
+    Full,
+}
+
+impl Tale {
+    /// Slightly more than it skips in total.
+    #[must_use]
+    pub(super) fn skips(self) -> SignedDuration {
+        match self {
+            Self::Short => SignedDuration::from_mins(25 * 60 + 15),
+            Self::Full => SignedDuration::from_mins(50 * 60 + 30),
+        }
+    }
+
+    /// The pull request that is left open for api.
+    #[must_use]
+    pub fn left_open(self) -> u64 {
+        match self {
+            Self::Short => 2,
+            Self::Full => 3,
+        }
+    }
+}
+
+/// Tells a story in a world.
 ///
 /// # Errors
 /// If the world does not behave: a server has stopped, or a scene could not be played.
@@ -57,12 +88,16 @@ pub async fn tell(
     clock: &StoryClock,
     environment: &config::Environment,
     teller: &Teller<'_>,
+    tale: Tale,
 ) -> anyhow::Result<()> {
     let loaded = config::load(&world.config).map_err(|error| anyhow::anyhow!("{error}"))?;
     let reader = clock.reader();
     let bot = daemon::bot(&loaded.settings, environment, reader.clone()).await?;
     let mut story = Story { world, clock: &reader, teller, bot };
     story.first_cycle().await?;
+    if tale == Tale::Short {
+        return short::tell(story, clock, &loaded.settings, environment).await;
+    }
     story.a_release().await?;
     story.another_release().await?;
     story.not_every_tag().await?;

@@ -11,7 +11,7 @@ use crate::daemon::{CycleOutcome, Deciding, NewDecision, RollbackAsk, Timing};
 use crate::model::{NoticeKind, State};
 
 /// Longer than prod's soak time.
-const A_DAY_AND_AN_HOUR: SignedDuration = SignedDuration::from_hours(25);
+pub(super) const A_DAY_AND_AN_HOUR: SignedDuration = SignedDuration::from_hours(25);
 
 /// How long a pass over the cluster may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,22 +21,23 @@ const PROMOTION: &str = "pullRequest: { labels: [release] }\n    promoteFrom: { 
 
 impl StoryWatch<'_> {
     pub(super) async fn promotes(&mut self) -> anyhow::Result<()> {
-        self.waits_for_proof().await?;
+        self.waits_for_proof("1.5.0").await?;
         self.is_frozen().await?;
         self.is_promoted().await?;
         self.is_rolled_back().await
     }
 
-    async fn waits_for_proof(&mut self) -> anyhow::Result<()> {
+    /// A version runs in staging, and prod does not get it yet.
+    pub(super) async fn waits_for_proof(&mut self, tag: &str) -> anyhow::Result<()> {
         self.story
-            .scene("Prod should only get what has run well in staging for a day: Ada writes promoteFrom into its policy. CI pushes web 1.5.0.")
+            .scene(&format!("Prod should only get what has run well in staging for a day: Ada writes promoteFrom into its policy. CI pushes web {tag}."))
             .await;
         let (world, now) = (self.story.world, self.story.clock.now());
         let (from, message) = ("pullRequest: { labels: [release] }", "prod takes what has proved itself in staging");
         world.edit(".landfall/policies.yaml", from, PROMOTION, message, now).await?;
         self.story.bot.prove(&self.tracker, PATIENCE).await;
-        self.push("web", "1.5.0").await?;
-        self.moves("web", &["dev", "staging"], "1.5.0").await?;
+        self.push("web", tag).await?;
+        self.moves("web", &["dev", "staging"], tag).await?;
         self.goes_on().await?;
         self.told(&[("dev", "web", NoticeKind::Landed), ("staging", "web", NoticeKind::Landed)]).await?;
         self.cycle("web").await
@@ -56,6 +57,11 @@ impl StoryWatch<'_> {
         self.story.scene("Grace: landfall unfreeze prod. The pull request lists the proof, and Ada merges it.").await;
         let what = NewDecision::Unfreeze { environment: Some("prod".to_owned()) };
         self.decide("Grace", "the audit is over", what).await?;
+        self.proved("1.5.0").await
+    }
+
+    /// It has proved itself: the pull request says so, and is merged.
+    pub(super) async fn proved(&mut self, tag: &str) -> anyhow::Result<()> {
         self.cycle("web").await?;
         let pull = self.story.open("web").await?;
         for line in pull.body.lines().filter(|line| line.contains("staging")) {
@@ -63,7 +69,7 @@ impl StoryWatch<'_> {
         }
         let (merged, _) = self.story.local()?.merge(pull.number, self.story.clock.now()).await?;
         self.story.line(&format!("  merged #{}: {}", merged.number, merged.title));
-        self.lands_in_prod("1.5.0").await
+        self.lands_in_prod(tag).await
     }
 
     async fn is_rolled_back(&mut self) -> anyhow::Result<()> {
@@ -95,7 +101,7 @@ impl StoryWatch<'_> {
     }
 
     /// Runs the bot's next cycle with what the cluster reports; shows only the holds of one app.
-    async fn cycle(&mut self, app: &str) -> anyhow::Result<()> {
+    pub(super) async fn cycle(&mut self, app: &str) -> anyhow::Result<()> {
         self.story.bot.prove(&self.tracker, PATIENCE).await;
         for mut report in self.story.bot.apply().await {
             anyhow::ensure!(report.revision.is_some(), "the repository could not be read");
@@ -106,7 +112,7 @@ impl StoryWatch<'_> {
         Ok(())
     }
 
-    async fn lands_in_prod(&mut self, tag: &str) -> anyhow::Result<()> {
+    pub(super) async fn lands_in_prod(&mut self, tag: &str) -> anyhow::Result<()> {
         self.view().await;
         self.goes_on().await?;
         self.until("prod to run it", |rows| has(rows, "web", "prod", tag, State::Landed)).await?;

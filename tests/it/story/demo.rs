@@ -5,14 +5,45 @@ use std::path::Path;
 
 use landfall::config::Environment;
 use landfall::daemon::Clock;
-use landfall::demo::{DemoWorld, StoryClock, Suspended, Teller, tell};
+use landfall::demo::{DemoWorld, StoryClock, Suspended, Tale, Teller, tell};
 use serde_json::Value;
 
 use crate::docs;
 use crate::support::git::{fsck, git};
 use crate::support::process::run as landfall;
 
-/// What the demo says, in this order.
+/// What the short demo says, in this order.
+const SHORT: &[&str] = &[
+    "► A Git repository with three apps (Kustomize, Helm values, plain YAML) in dev, staging and prod.",
+    "3 registry requests for 9 overlays",
+    "► CI pushes web 1.3.0.",
+    "✔ committed dev: web 1.2.3 → 1.3.0 as ",
+    "✔ pull request prod: web 1.2.3 → 1.3.0 into main: local:deploys#1",
+    "✔ landed   dev/eu-1: web 1.2.3 → 1.3.0 landed after 4",
+    "Ada merges #1: prod: bump web to 1.3.0",
+    "✔ landed   prod/eu-1: web 1.2.3 → 1.3.0 landed after 4",
+    "► CI pushes api 2.1.0.",
+    "✗ alert    dev/eu-1: api 2.1.0 is stuck before running: image-not-found",
+    "next    push ",
+    "► CI builds it again, as api 2.1.1.",
+    "✔ resolved dev/eu-1: api 2.1.0 is over: superseded by 2.1.1",
+    "✔ landed   dev/eu-1: api 2.1.0 → 2.1.1 landed after 4",
+    "► web 1.3.0 leaks memory: Ada reverts it in staging",
+    "⏸ held staging: web 1.2.3 → 1.3.0: 1.3.0 was written by ",
+    "✔ landed   staging/eu-1: web ",
+    "► Prod should only get what has run well in staging for a day",
+    "✔ committed staging: web 1.2.3 → 1.4.0 as ",
+    "⏸ waits for promotion prod: web 1.3.0 → 1.4.0: 1.4.0 has been healthy in staging/eu-1 for ",
+    "► A day and an hour later.",
+    "✔ pull request prod: web 1.3.0 → 1.4.0 into main: local:deploys#3",
+    "landed in `staging/eu-1` at 20",
+    "✔ landed   prod/eu-1: web 1.3.0 → 1.4.0 landed after 4",
+    "► Where everything stands now: landfall status",
+    "9 landed",
+    "► Try it yourself:",
+];
+
+/// What the full one says.
 const STORY: &[&str] = &[
     "► A Git repository with three apps (Kustomize, Helm values, plain YAML) in dev, staging and prod.",
     "3 registry requests for 9 overlays",
@@ -104,6 +135,7 @@ fn timeless(line: &str) -> String {
         (r"\d{4}-\d\d-\d\dT[0-9:]+Z", "TIME"),
         (r"on \d{4}-\d\d-\d\d\b", "on DAY"),
         (r"after \d+s", "after SPAN"),
+        (r"for \d+ min", "for SPAN"),
         (r"-[b-z2-9]{10}-[b-z2-9]{5}\b", "-POD"),
     ];
     parts.iter().fold(line.trim_end().to_owned(), |line, (pattern, word)| {
@@ -111,15 +143,34 @@ fn timeless(line: &str) -> String {
     })
 }
 
-/// What it printed is the story, and the documentation's excerpts of it.
-fn tells_the_story(printed: &str) {
+/// What it printed is the story, in its order.
+fn tells(story: &[&str], printed: &str) {
     let mut rest = printed;
-    for line in STORY {
+    for line in story {
         let at = rest.find(line);
         let Some(at) = at else { panic!("no `{line}` (in this order) in\n{printed}") };
         rest = &rest[at + line.len()..];
     }
-    for block in docs::of(&["text", "demo"]) {
+}
+
+#[test]
+fn it_tells_four_scenes_as_the_documentation_shows_them() {
+    let home = tempfile::tempdir().unwrap();
+    let ran = landfall(home.path(), &["demo", "--fast"]);
+    assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
+    let printed = ran.stdout.as_str();
+    tells(SHORT, printed);
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 0, "it leaves nothing behind");
+    let pauses = printed.matches("► ").count() - 2;
+    // A reader has a second and a half for each scene; what is left of 20 seconds is for the machine.
+    assert!((6..=9).contains(&pauses), "{pauses} pauses:\n{printed}");
+    shows("demo", printed);
+    the_recording_is_of(printed);
+}
+
+/// What the documentation's excerpts of this kind show is there, in their order.
+fn shows(kind: &str, printed: &str) {
+    for block in docs::of(&["text", kind]) {
         let mut lines = printed.lines().map(timeless);
         for line in block.text.lines().filter(|line| !line.is_empty()).map(timeless) {
             assert!(lines.any(|other| other == line), "{} shows `{line}` (in this order)\n{printed}", block.place);
@@ -127,13 +178,42 @@ fn tells_the_story(printed: &str) {
     }
 }
 
+/// docs/demo.svg shows these lines, in their order; what was too wide is cut off at `…`.
+fn the_recording_is_of(printed: &str) {
+    let svg = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/demo.svg")).unwrap();
+    let mut real = printed.lines().map(timeless);
+    let spans = regex::Regex::new("</?tspan[^>]*>").unwrap();
+    let mut shown = 0;
+    for line in svg.split("<text xml:space=\"preserve\"").skip(1) {
+        let line = line.split_once('>').unwrap().1.split("</text>").next().unwrap();
+        let line = spans.replace_all(line, "");
+        let line = line
+            .replace("&lt;", "<")
+            .replace("&gt;", ">")
+            .replace("&quot;", "\"")
+            .replace("&#x27;", "'")
+            .replace("&amp;", "&");
+        // What varies may be longer or shorter, and is not where a line is cut.
+        let cut = line.ends_with('…');
+        let line = timeless(line.trim_end_matches('…'));
+        let same = |other: &String| if cut { other.starts_with(&line[..line.len().min(60)]) } else { *other == line };
+        assert!(
+            real.any(|other| same(&other)),
+            "docs/demo.svg shows `{line}`; make it anew with tests/recording\n{printed}"
+        );
+        shown += 1;
+    }
+    assert!(shown > 40, "only {shown} lines");
+}
+
 #[test]
 fn it_tells_the_main_job_as_a_story_and_leaves_what_can_be_worked_on() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("world");
-    let ran = landfall(home.path(), &["demo", "--fast", "--keep", "--folder", "world"]);
+    let ran = landfall(home.path(), &["demo", "--full", "--fast", "--keep", "--folder", "world"]);
     assert_eq!((ran.code, ran.stderr.as_str()), (Some(0), ""), "{}", ran.stdout);
-    tells_the_story(&ran.stdout);
+    tells(STORY, &ran.stdout);
+    shows("demo-full", &ran.stdout);
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "it writes nowhere else");
     let password = fs::read_to_string(folder.join("git-password")).unwrap();
     assert!(password.len() >= 16 && !ran.stdout.contains(&password), "{}", ran.stdout);
@@ -180,7 +260,7 @@ fn followed(folder: &Path) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_sees_the_kept_cluster() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = StoryClock::behind(Clock::system());
+    let clock = StoryClock::behind(Clock::system(), Tale::Full);
     let world = DemoWorld::create(folder.path(), &clock.reader()).await.unwrap();
     let teller = Teller {
         scene: &|_| {},
@@ -190,7 +270,7 @@ async fn every_command_sees_the_kept_cluster() {
         status: &|_, _| {},
         pause: std::time::Duration::ZERO,
     };
-    tell(&world, &clock, &Environment::from_fn(|_| None), &teller).await.unwrap();
+    tell(&world, &clock, &Environment::from_fn(|_| None), &teller, Tale::Full).await.unwrap();
     let now = || clock.reader().now();
 
     let rows = followed(folder.path());
