@@ -22,10 +22,13 @@ RUN apt-get update \
 COPY Cargo.toml Cargo.lock ./
 COPY benches benches
 COPY src src
+# What `landfall version` says; where nothing was said, it says nothing.
+ARG REVISION=unknown
 # The caches are the builder's, not the image's; the program is copied out of them.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,id=landfall-${TARGETPLATFORM},sharing=locked \
-    cargo build --locked --release --bin landfall \
+    if [ "${REVISION}" != unknown ]; then export LANDFALL_COMMIT="${REVISION}"; fi \
+    && cargo build --locked --release --bin landfall \
     && install -m 0755 target/release/landfall /landfall
 
 FROM docker.io/library/debian:${DEBIAN}-slim AS runtime

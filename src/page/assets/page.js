@@ -37,16 +37,22 @@
   function say(text) { said.textContent = text; }
   function state(name, text) { live.dataset.state = name; live.textContent = text; }
 
-  // One reload at a time, and one more for whatever changed meanwhile; never while somebody types.
-  let loading = false, again = false, last = 0;
+  // One reload at a time, and one more for whatever changed meanwhile; never while somebody types. One that failed is made
+  // again, later each time: the stream may stand while the page cannot be had.
+  let loading = false, again = false, last = 0, failed = 0;
   async function reload() {
     if (loading) { again = true; return; }
     loading = true;
-    await new Promise((go) => setTimeout(go, Math.max(0, last + 2000 - Date.now())));
+    await new Promise((go) => setTimeout(go, Math.max(0, last + 2000 * 2 ** Math.min(failed, 5) - Date.now())));
     try {
       const answer = await fetch(location.href, { headers: { accept: "text/html" }, cache: "no-store" });
-      if (answer.ok || answer.status === 404) replace(await answer.text());
-    } catch { /* the stream says that the connection is lost */ }
+      if (!answer.ok && answer.status !== 404) throw new Error(String(answer.status));
+      replace(await answer.text());
+      failed = 0;
+    } catch {
+      again = true;
+      failed += 1;
+    }
     last = Date.now();
     loading = false;
     if (again) { again = false; reload(); }

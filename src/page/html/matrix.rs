@@ -11,12 +11,17 @@ use crate::page::tone::{Tone, spaced};
 use super::parts::{ago, app_href, banners, filter_form, problems, pull_request, state, until};
 use super::{Section, document};
 
+/// Cells that one page shows at most, empty ones among them: what a browser lays out while one waits.
+const CELLS: usize = 40_000;
+
 /// The page with the matrix.
 #[must_use]
 pub fn matrix_page(facts: &Facts<'_>, matrix: &Matrix, filter: &RowFilter) -> String {
     let several = facts.repositories.len() > 1 || matrix.apps.iter().any(|app| app.repository != first(matrix));
     let columns: Vec<Option<&str>> = matrix.environments.iter().map(|name| Some(name.as_str())).collect();
     let columns: Vec<Option<&str>> = columns.into_iter().chain(matrix.without_environment.then_some(None)).collect();
+    let most = (CELLS / columns.len().max(1)).max(1);
+    let shown = matrix.apps.len().min(most);
     let main = html! {
         h1.unseen { "Apps" }
         (banners(facts, &matrix.banners))
@@ -27,9 +32,12 @@ pub fn matrix_page(facts: &Facts<'_>, matrix: &Matrix, filter: &RowFilter) -> St
             (nothing(facts, matrix, filter))
         } @else {
             p.shown {
-                (matrix.apps.len()) @if matrix.apps.len() != matrix.all_apps { " of " (matrix.all_apps) }
+                (shown) @if shown != matrix.all_apps { " of " (matrix.all_apps) }
                 @if matrix.all_apps == 1 { " app" } @else { " apps" }
                 span.legend { " · the line below a version says what comes next" }
+            }
+            @if shown < matrix.apps.len() {
+                p.shown { "That is all that one page shows. Search, or choose an environment or a state, to see the others." }
             }
             div.scroll tabindex="0" role="region" aria-label="Apps by environment" {
                 table.matrix {
@@ -39,7 +47,7 @@ pub fn matrix_page(facts: &Facts<'_>, matrix: &Matrix, filter: &RowFilter) -> St
                         @for column in &columns { th scope="col" { (column.unwrap_or("no environment")) } }
                     } }
                     tbody {
-                        @for app in &matrix.apps { (row(facts, app, &columns, several)) }
+                        @for app in matrix.apps.iter().take(shown) { (row(facts, app, &columns, several)) }
                     }
                 }
             }
