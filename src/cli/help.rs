@@ -7,7 +7,7 @@ use super::{Cli, wrapped};
 
 /// Each group's heading, and its commands in the order in which one needs them.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("Start", &["demo", "init", "check", "doctor"]),
+    ("Start", &["demo", "init", "github-app", "check", "doctor"]),
     ("Run", &["plan", "apply", "run"]),
     ("See", &["status", "history", "explain", "diagnose"]),
     ("Decide", &["promote", "rollback", "hold", "release", "freeze", "unfreeze", "pr"]),

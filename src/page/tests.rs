@@ -741,6 +741,20 @@ fn the_description_of_the_api_has_every_schema_that_it_names() {
 }
 
 #[test]
+fn a_matrix_of_too_many_cells_is_shown_in_part_and_says_so() {
+    // Each app has an environment of its own: 400 rows are 160,000 cells.
+    let rows = (0..400).map(|n| row(&format!("app-{n}"), &format!("env-{n}"), "1.0.0", State::Landed, None)).collect();
+    let small = Small::of(rows);
+    let (facts, filter) = (small.facts(), RowFilter::default());
+    let page = html::matrix_page(&facts, &matrix(&facts, &filter), &filter);
+    assert!(page.contains("100 of 400 apps") && page.contains("to see the others"), "{}", &page[..4_000]);
+    assert_eq!(page.matches("<tr>").count(), 101, "with the head");
+    let found = RowFilter { app: "app-399".to_owned(), ..RowFilter::default() };
+    let page = html::matrix_page(&facts, &matrix(&facts, &found), &found);
+    assert!(page.contains("app-399") && !page.contains("to see the others"));
+}
+
+#[test]
 fn a_badge_is_one_picture() {
     let small = every_state();
     let filter = RowFilter { app: "web".to_owned(), environment: "prod".to_owned(), ..RowFilter::default() };
