@@ -48,7 +48,7 @@ pub(super) enum Problem {
         accepted: String,
     },
     /// 429, or a 403 that is a rate limit.
-    #[error("answered {status} ({message}): too many requests; next: nothing, it is retried {when}", when = when(*.after))]
+    #[error("answered {status} ({message}): too many requests; next: nothing to do, it is retried {when}", when = when(*.after))]
     RateLimited {
         /// 403 or 429.
         status: u16,
@@ -59,7 +59,7 @@ pub(super) enum Problem {
     },
     /// 5xx.
     #[error(
-        "answered {status} ({message}): the forge has an internal error; next: nothing, it is retried; see the forge's status page or log if it stays"
+        "answered {status} ({message}): the forge has an internal error; next: nothing to do, it is retried; if it persists, see the forge's status page or log"
     )]
     Server {
         /// The status.
@@ -87,6 +87,12 @@ pub(super) enum Problem {
     /// No answer, or an incomplete one.
     #[error("no complete answer: {0}; next: check that the address can be reached from here")]
     Network(String),
+    /// The forge is still working on it, or there is more to read than was read in time.
+    #[error("{0}; next: nothing to do, the bot asks again in the next cycle")]
+    NotYet(String),
+    /// A reviewer that the bot itself found to be none.
+    #[error("{0}; next: correct `pullRequest.reviewers` in the policy")]
+    NoReviewer(String),
     /// An answer that makes no sense.
     #[error("the answer is not one of this kind of forge: {0}; next: check `kind` and the forge's address")]
     Protocol(String),
@@ -98,7 +104,7 @@ fn when(after: Option<Duration>) -> String {
 
 fn next(status: u16) -> &'static str {
     match status {
-        409 => "nothing, it is retried",
+        409 => "nothing to do, it is retried",
         422 => "check that both branches exist and differ, and that the texts are within the forge's limits",
         _ => "check the repository's settings on the forge",
     }
@@ -116,10 +122,11 @@ impl ForgeError {
             Problem::Token { .. } | Problem::Forbidden { .. } | Problem::NotFound { .. } => FailureCode::Authentication,
             Problem::RateLimited { .. } => FailureCode::RateLimited,
             Problem::Server { .. } => FailureCode::Server,
-            Problem::Network(_) => FailureCode::Network,
+            Problem::Network(_) | Problem::NotYet(_) => FailureCode::Network,
             Problem::Settings(_)
             | Problem::Rejected { .. }
             | Problem::Refused(_)
+            | Problem::NoReviewer(_)
             | Problem::Redirect(_)
             | Problem::Moved(_)
             | Problem::Protocol(_) => FailureCode::Protocol,

@@ -106,7 +106,7 @@ impl AzureDevOpsApi {
         let path = format!("_apis/projects/{project}/teams?$top=100&api-version=7.1");
         let teams = self.api.ask::<Listed<AzureTeam>>(Ask::get(path).of_api()).await?.values;
         let none = |message: &str| {
-            let problem = Problem::Rejected { status: 422, message: message.to_owned() };
+            let problem = Problem::NoReviewer(message.to_owned());
             Err(self.api.error("GET teams", problem))
         };
         if let Some((_, team)) = name.rsplit_once('/') {

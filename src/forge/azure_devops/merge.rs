@@ -13,7 +13,9 @@ use super::policies::{AzureEvaluation, strategy};
 use super::wire::AzurePull;
 use super::{AzureDevOpsApi, PREVIEW, versioned};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Listed, Merges, no_method, tell_other};
+use crate::forge::hosted::{
+    Api as _, Ask, ForgePull as _, Listed, Merges, no_method, not_merged, refusal, refused_by, tell_other,
+};
 use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome};
 
 /// The pauses between looks at what is being completed.
@@ -32,16 +34,16 @@ impl Merges for AzureDevOpsApi {
             return self.merged(&there, merge);
         }
         if !there.is_active() {
-            return Ok(refused("it is abandoned"));
+            return Ok(not_merged("it is abandoned"));
         }
         if there.tip() != Some(merge.tip.as_str()) {
-            return Ok(refused("its branch has moved since it was judged"));
+            return Ok(not_merged("its branch has moved since it was judged"));
         }
         if there.is_draft {
-            return Ok(refused("it is a draft"));
+            return Ok(not_merged("it is a draft"));
         }
         if let Some(failure) = there.failure() {
-            return Ok(refused(&failure));
+            return Ok(refused_by("Azure DevOps", &failure));
         }
         let evaluations = self.evaluations(&there).await?;
         let open: Vec<(String, bool)> =
@@ -50,7 +52,7 @@ impl Merges for AzureDevOpsApi {
             let names = open.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
             return Ok(match open.iter().all(|(_, running)| *running) {
                 true => MergeOutcome::NotYet { reason: format!("policies are still running: {names}") },
-                false => refused(&format!("policies are not met: {names}")),
+                false => not_merged(&format!("policies are not met: {names}")),
             });
         }
         let ways = merge.method.into_iter().chain(MergeMethod::ALL);
@@ -62,7 +64,7 @@ impl Merges for AzureDevOpsApi {
         tell_other(merge, method);
         match self.api.ask::<AzurePull>(completing(merge, method, strategy)).await {
             Ok(now) => self.completed_as(now, merge).await,
-            Err(error) => outcome_of(error),
+            Err(error) => refusal("Azure DevOps", error),
         }
     }
 }
@@ -89,7 +91,7 @@ impl AzureDevOpsApi {
                 return self.merged(&now, merge);
             }
             if let Some(failure) = now.failure() {
-                return Ok(refused(&failure));
+                return Ok(refused_by("Azure DevOps", &failure));
             }
             tokio::time::sleep(pause).await;
             now = self.one(merge.number).await?;
@@ -119,18 +121,5 @@ impl AzureDevOpsApi {
         let artifact: String = byte_serialize(artifact.as_bytes()).collect();
         let path = format!("{}/_apis/policy/evaluations?artifactId={artifact}&api-version={PREVIEW}", self.project());
         Ok(self.api.ask::<Listed<AzureEvaluation>>(Ask::get(path).of_api()).await?.values)
-    }
-}
-
-fn refused(reason: &str) -> MergeOutcome {
-    MergeOutcome::Refused { reason: format!("Azure DevOps says: {reason}") }
-}
-
-/// The reason for not merging; an error if it is unknown whether it has.
-fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
-    match &error.problem {
-        Problem::Forbidden { message, next } => Ok(refused(&format!("{message}; next: {next}"))),
-        Problem::Rejected { status: 400 | 405 | 409 | 422, message } => Ok(refused(message)),
-        _ => Err(error),
     }
 }

@@ -68,11 +68,11 @@ impl BitbucketApi {
     /// Somebody by UUID, by account id, or by the nickname that one member of the workspace has.
     async fn person(&self, name: &str) -> Result<CloudPerson, ForgeError> {
         let none = |message: &str| {
-            let problem = Problem::Rejected { status: 422, message: message.to_owned() };
+            let problem = Problem::NoReviewer(message.to_owned());
             Err(self.api.error("GET members", problem))
         };
         if name.contains('/') {
-            return none("Bitbucket has no groups as reviewers; next: name people");
+            return none("Bitbucket has no groups as reviewers");
         }
         if name.starts_with('{') {
             return Ok(CloudPerson { uuid: name.to_owned(), account_id: None, nickname: None });

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::BitbucketApi;
 use super::wire::CloudPull;
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Merges, Repeat, no_method, tell_other};
+use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Merges, Repeat, no_method, not_merged, refusal, tell_other};
 use crate::model::{CommitId, Merge, MergeMethod, MergeOutcome};
 
 impl Merges for BitbucketApi {
@@ -19,10 +19,10 @@ impl Merges for BitbucketApi {
             return self.merged(&there, merge);
         }
         if there.tip.as_ref() != Some(&merge.tip) {
-            return Ok(refused("its branch has moved since it was judged"));
+            return Ok(not_merged("its branch has moved since it was judged"));
         }
         if there.is_draft() {
-            return Ok(refused("it is a draft"));
+            return Ok(not_merged("it is a draft"));
         }
         let ways = merge.method.into_iter().chain(MergeMethod::ALL);
         let Some((method, strategy)) = ways.into_iter().find_map(|method| Some((method, there.strategy(method)?)))
@@ -39,7 +39,7 @@ impl Merges for BitbucketApi {
         match self.api.ask::<CloudPull>(ask).await {
             Ok(now) if now.is_merged() => self.merged(&self.one(merge.number).await?, merge),
             Ok(_) => Ok(MergeOutcome::NotYet { reason: "Bitbucket is merging it".to_owned() }),
-            Err(error) => outcome_of(error),
+            Err(error) => refusal("Bitbucket", error),
         }
     }
 }
@@ -59,18 +59,5 @@ impl BitbucketApi {
             merge.tip
         );
         Err(self.api.error("POST merge", Problem::Settings(text)))
-    }
-}
-
-fn refused(reason: &str) -> MergeOutcome {
-    MergeOutcome::Refused { reason: format!("Bitbucket says: {reason}") }
-}
-
-/// Bitbucket's reason for not merging; an error if it is unknown whether it has.
-fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
-    match &error.problem {
-        Problem::Forbidden { message, next } => Ok(refused(&format!("{message}; next: {next}"))),
-        Problem::Rejected { status: 400 | 405 | 409 | 422, message } => Ok(refused(message)),
-        _ => Err(error),
     }
 }

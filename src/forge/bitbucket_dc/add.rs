@@ -20,8 +20,8 @@ impl Adds for BitbucketDcApi {
         let mut wanted = Vec::new();
         for reviewer in reviewers {
             if reviewer.contains('/') {
-                let message = "Bitbucket has no groups as reviewers; next: name people".to_owned();
-                let error = self.api.error("PUT reviewers", Problem::Rejected { status: 422, message });
+                let message = "Bitbucket has no groups as reviewers".to_owned();
+                let error = self.api.error("PUT reviewers", Problem::NoReviewer(message));
                 warnings.push(reviewer_warning(reviewer, &error));
             } else {
                 wanted.push(reviewer.as_str());

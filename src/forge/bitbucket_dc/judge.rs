@@ -14,7 +14,7 @@ use crate::forge::bitbucket::state_of;
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{
     Api as _, Ask, ForgePull as _, Judges, Listed, Merges, PushedTip, Repeat, Writer, may_be_unknown, no_method,
-    tell_other, to_weigh,
+    not_merged, refusal, refused_by, tell_other, to_weigh,
 };
 use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews, Weight};
 
@@ -75,10 +75,10 @@ impl Merges for BitbucketDcApi {
             return self.merged(&there, merge);
         }
         if there.from_ref.latest_commit != merge.tip.as_str() {
-            return Ok(refused("its branch has moved since it was judged"));
+            return Ok(not_merged("its branch has moved since it was judged"));
         }
         if there.draft {
-            return Ok(refused("it is a draft"));
+            return Ok(not_merged("it is a draft"));
         }
         let mut body = json!({});
         // Where the settings may not be read, the repository's own strategy is taken.
@@ -160,19 +160,14 @@ impl BitbucketDcApi {
     }
 }
 
-fn refused(reason: &str) -> MergeOutcome {
-    MergeOutcome::Refused { reason: format!("Bitbucket says: {reason}") }
-}
-
 /// Bitbucket's reason for not merging; an error if it is unknown whether it has.
 fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
     match &error.problem {
         // The token has just been good enough to read.
-        Problem::Token { message } => {
-            Ok(refused(&format!("{message}; next: give the bot's account the right to merge into this branch")))
-        }
-        Problem::Forbidden { message, next } => Ok(refused(&format!("{message}; next: {next}"))),
-        Problem::Rejected { status: 400 | 405 | 409 | 422, message } => Ok(refused(message)),
-        _ => Err(error),
+        Problem::Token { message } => Ok(refused_by(
+            "Bitbucket",
+            &format!("{message}; next: give the bot's account the right to merge into this branch"),
+        )),
+        _ => refusal("Bitbucket", error),
     }
 }

@@ -11,7 +11,7 @@ use super::wire::{WireActivity, WireBranch, WireRepository, WireReview, WireRule
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{
     Api as _, Ask, ForgePull as _, Judges, Merges, PushedTip, Repeat, WireWritten, Writer, are_known, may_be_unknown,
-    no_method, tell_other,
+    no_method, refusal, tell_other,
 };
 use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews};
 
@@ -114,13 +114,10 @@ fn post(merge: &Merge, method: MergeMethod) -> Ask {
 
 /// The forge's reason for not merging; an error if it is unknown whether it has.
 fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
-    let refused = |text: &str| Ok(MergeOutcome::Refused { reason: format!("the forge says: {text}") });
     match &error.problem {
         Problem::Rejected { status: 405, message } if message.contains("try again later") => Ok(MergeOutcome::NotYet {
             reason: format!("the forge has not computed yet whether it can be merged ({message})"),
         }),
-        Problem::Rejected { status: 405 | 409 | 422 | 423, message } => refused(message),
-        Problem::Forbidden { message, next } => refused(&format!("{message}; next: {next}")),
-        _ => Err(error),
+        _ => refusal("the forge", error),
     }
 }

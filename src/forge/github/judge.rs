@@ -45,7 +45,7 @@ impl Judges for GitHubApi {
             _ if pull.head.sha != tip.as_str() => Ok(false),
             None | Some("unknown") => {
                 let text = "GitHub has not computed yet whether it can be merged".to_owned();
-                Err(self.api.error("GET the pull request", Problem::Network(text)))
+                Err(self.api.error("GET the pull request", Problem::NotYet(text)))
             }
             Some(state) => Ok(state == "behind"),
         }

@@ -6,7 +6,9 @@ use url::form_urlencoded::Serializer;
 use super::GitLabApi;
 use super::wire::{WireLabelEvent, WireMergeRequest, WireNote, WirePerson};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Adds, Api as _, Ask, ForgePull as _, History, label_warning, reviewer_warning};
+use crate::forge::hosted::{
+    Adds, Api as _, Ask, ForgePull as _, History, bad_label_warning, label_warning, reviewer_warning,
+};
 
 impl Adds for GitLabApi {
     async fn history(&self, number: u64) -> Result<History, ForgeError> {
@@ -30,8 +32,7 @@ impl Adds for GitLabApi {
     async fn add_labels(&self, number: u64, labels: &[String], warnings: &mut Vec<String>) -> Vec<String> {
         let (odd, good): (Vec<String>, Vec<String>) = labels.iter().cloned().partition(|label| label.contains(','));
         if !odd.is_empty() {
-            let problem = Problem::Rejected { status: 422, message: "GitLab's labels have no comma".to_owned() };
-            warnings.push(label_warning(&odd, &self.api.error("PUT labels", problem)));
+            warnings.push(bad_label_warning(&odd, "GitLab's labels have no comma"));
         }
         if good.is_empty() {
             return Vec::new();
@@ -95,11 +96,11 @@ impl GitLabApi {
 
     async fn person(&self, name: &str) -> Result<WirePerson, ForgeError> {
         let none = |message: &str| {
-            let problem = Problem::Rejected { status: 422, message: message.to_owned() };
+            let problem = Problem::NoReviewer(message.to_owned());
             Err(self.api.error("GET users", problem))
         };
         if name.contains('/') {
-            return none("GitLab has no groups as reviewers; next: name people");
+            return none("GitLab has no groups as reviewers");
         }
         let query = Serializer::new(String::new()).append_pair("username", name).finish();
         let found: Vec<WirePerson> = self.api.ask(Ask::get(format!("users?{query}")).of_api()).await?;

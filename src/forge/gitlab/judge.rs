@@ -115,7 +115,7 @@ impl Judges for GitLabApi {
         match request.detailed_merge_status.as_deref() {
             Some(word) if super::merge::is_undecided(word) => {
                 let text = format!("GitLab has not computed yet whether it can be merged ({word})");
-                Err(self.api.error("GET the merge request", Problem::Network(text)))
+                Err(self.api.error("GET the merge request", Problem::NotYet(text)))
             }
             Some("need_rebase") => Ok(true),
             // Other words may hide that one.

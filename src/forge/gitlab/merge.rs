@@ -11,7 +11,9 @@ use serde_json::json;
 use super::GitLabApi;
 use super::wire::{WireMergeRequest, WireProject};
 use crate::forge::error::{ForgeError, Problem};
-use crate::forge::hosted::{Api as _, Ask, ForgePull as _, Merges, no_method, tell_other};
+use crate::forge::hosted::{
+    Api as _, Ask, ForgePull as _, Merges, no_method, not_merged, refusal, refused_by, tell_other,
+};
 use crate::model::{Answer, BranchName, CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, one_line};
 
 /// The pauses between looks at a status that GitLab computes when it is looked at.
@@ -65,13 +67,13 @@ impl Merges for GitLabApi {
             return Ok(MergeOutcome::Merged { commit });
         }
         if request.sha.as_deref() != Some(merge.tip.as_str()) {
-            return Ok(refused("its branch has moved since it was judged"));
+            return Ok(not_merged("its branch has moved since it was judged"));
         }
         let status = request.detailed_merge_status.as_deref().unwrap_or("mergeable");
         if status != "mergeable" {
             let word = one_line(status, 60);
             return Ok(match hindrance(status) {
-                Some(reason) => refused(&format!("{reason} ({word})")),
+                Some(reason) => not_merged(&format!("{reason} ({word})")),
                 None => MergeOutcome::NotYet { reason: format!("GitLab is not ready to merge it ({word})") },
             });
         }
@@ -124,23 +126,18 @@ fn merged_as(request: &WireMergeRequest) -> Option<CommitId> {
     merged.flatten()
 }
 
-pub(super) fn refused(reason: &str) -> MergeOutcome {
-    MergeOutcome::Refused { reason: format!("GitLab says: {reason}") }
-}
-
 /// GitLab's reason for not merging; an error if it is unknown whether it has.
 pub(super) fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
     match &error.problem {
         // The token has just been good enough to read.
-        Problem::Token { message } => {
-            Ok(refused(&format!("{message}; next: give the bot's account a role that may merge into this branch")))
-        }
-        Problem::Forbidden { message, next } => Ok(refused(&format!("{message}; next: {next}"))),
+        Problem::Token { message } => Ok(refused_by(
+            "GitLab",
+            &format!("{message}; next: give the bot's account a role that may merge into this branch"),
+        )),
         // Its status was good a moment ago: what is in the way is not known yet, or passes.
         Problem::Rejected { status: 405, message } => {
             Ok(MergeOutcome::NotYet { reason: format!("GitLab does not merge it at this moment ({message})") })
         }
-        Problem::Rejected { status: 400 | 406 | 409 | 422, message } => Ok(refused(message)),
-        _ => Err(error),
+        _ => refusal("GitLab", error),
     }
 }

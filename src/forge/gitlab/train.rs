@@ -9,12 +9,12 @@ use std::sync::PoisonError;
 
 use serde_json::json;
 
-use super::merge::{outcome_of, refused};
+use super::merge::outcome_of;
 use super::wire::{WireCar, WireCarOf, WireNote, WirePerson};
 use super::{GitLabApi, encoded};
 use crate::forge::PullError;
 use crate::forge::error::ForgeError;
-use crate::forge::hosted::{Ask, Repeat, may_be_unknown};
+use crate::forge::hosted::{Ask, Repeat, may_be_unknown, not_merged};
 use crate::model::{Answer, BranchName, DequeueOutcome, Merge, MergeOutcome, one_line};
 
 impl GitLabApi {
@@ -42,7 +42,7 @@ impl GitLabApi {
         }
         if self.has_boarded(merge) || self.was_taken_off(merge).await? {
             let reason = "its merge train no longer has it: something failed there, or somebody removed it; see its page, and add it again by hand";
-            return Ok(refused(reason));
+            return Ok(not_merged(reason));
         }
         let path = format!("merge_trains/merge_requests/{}", merge.number);
         let ask = Ask::post(path, json!({ "sha": merge.tip.as_str() }), Repeat::LookFirst);

@@ -309,7 +309,7 @@ impl ApiClient {
 impl Problem {
     /// Whether the same request may succeed a moment later.
     pub(in crate::forge) fn may_pass(&self) -> bool {
-        matches!(self, Self::Network(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
+        matches!(self, Self::Network(_) | Self::NotYet(_) | Self::Server { .. } | Self::Rejected { status: 409, .. })
     }
 
     /// Whether it was refused for somebody who is no reviewer.

@@ -91,7 +91,7 @@ impl<A: Api> Hosted<A> {
         match tokio::time::timeout(within, self.read_closed(&mut closed, head_prefix, Some(now))).await {
             Ok(read) => read?,
             Err(_) => {
-                let problem = Problem::Network(closed.progress(Self::PAGES, within));
+                let problem = Problem::NotYet(closed.progress(Self::PAGES, within));
                 return Err(self.api.client().error("list closed pull requests", problem));
             }
         }

@@ -136,10 +136,31 @@ impl<A: Api> Hosted<A> {
     }
 }
 
-/// There is no way to merge here.
-pub(in crate::forge) fn no_method() -> MergeOutcome {
-    let reason = "the repository allows no merge method; allow one in its settings";
+/// The bot's own reason for not merging.
+pub(in crate::forge) fn not_merged(reason: &str) -> MergeOutcome {
     MergeOutcome::Refused { reason: reason.to_owned() }
+}
+
+/// The refusal where the repository allows no merge method.
+pub(in crate::forge) fn no_method() -> MergeOutcome {
+    not_merged("the repository allows no merge method; allow one in its settings")
+}
+
+/// The forge's reason for not merging.
+pub(in crate::forge) fn refused_by(forge: &str, words: &str) -> MergeOutcome {
+    MergeOutcome::Refused { reason: format!("{forge} says: {words}") }
+}
+
+/// The forge's reason for not merging, as its answer to the merge gives it.
+///
+/// # Errors
+/// If it is unknown whether it has merged.
+pub(in crate::forge) fn refusal(forge: &str, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+    match &error.problem {
+        Problem::Forbidden { message, next } => Ok(refused_by(forge, &format!("{message}; next: {next}"))),
+        Problem::Rejected { status: 400 | 405 | 406 | 409 | 422 | 423, message } => Ok(refused_by(forge, message)),
+        _ => Err(error),
+    }
 }
 
 /// Logs that a merge is made with another method than the preferred one.

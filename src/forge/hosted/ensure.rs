@@ -222,21 +222,25 @@ pub(super) fn fitting(body: &str, most: usize) -> String {
 
 /// What a forge says of a label is about the label, not about branches.
 pub(in crate::forge) fn label_warning(labels: &[String], error: &ForgeError) -> String {
-    let names: Vec<String> = labels.iter().map(|label| format!("`{}`", label.escape_debug())).collect();
-    let names = names.join(", ");
     match &error.problem {
-        Problem::Rejected { status: 422, message } => {
-            format!(
-                "the forge does not take label {names} ({message}); next: correct `pullRequest.labels` in the policy"
-            )
-        }
-        _ => format!("labels not added: {names}: {error}"),
+        Problem::Rejected { status: 422, message } => bad_label_warning(labels, message),
+        _ => format!("labels not added: {}: {error}", quoted(labels)),
     }
 }
 
+/// Labels that this forge cannot have.
+pub(in crate::forge) fn bad_label_warning(labels: &[String], reason: &str) -> String {
+    format!("the forge rejects label {} ({reason}); next: correct `pullRequest.labels` in the policy", quoted(labels))
+}
+
+fn quoted(labels: &[String]) -> String {
+    labels.iter().map(|label| format!("`{}`", label.escape_debug())).collect::<Vec<_>>().join(", ")
+}
+
 pub(in crate::forge) fn reviewer_warning(reviewer: &str, error: &ForgeError) -> String {
-    let refused = matches!(error.problem, Problem::Rejected { status: 422, .. }) || error.problem.names_reviewers();
-    let reason = if refused { "not a reviewer here:" } else { "review not requested:" };
+    let refused = matches!(error.problem, Problem::NoReviewer(_) | Problem::Rejected { status: 422, .. })
+        || error.problem.names_reviewers();
+    let reason = if refused { "cannot be a reviewer:" } else { "review not requested:" };
     format!("{reason} {}: {error}", reviewer.escape_debug())
 }
 

@@ -98,7 +98,7 @@ fn labels_and_reviewers_are_added_once_and_until_they_stick() {
         let wanted = PullRequestSpec { reviewers: vec!["ghost".to_owned(), "ann".to_owned()], ..bare("web to 1.2") };
         let (_, warnings) = scene.ensure(&wanted, None).await;
         assert!(
-            warnings.len() == 1 && warnings[0].contains("not a reviewer here: ghost"),
+            warnings.len() == 1 && warnings[0].contains("cannot be a reviewer: ghost"),
             "{}: {warnings:?}",
             scene.kind
         );
