@@ -171,17 +171,21 @@ pub(super) fn run(args: &GithubAppArgs, context: &Context) -> Result<Exit, CliEr
     let mut secret = args.webhook.as_ref().map(|_| SecretFile::create(&args.webhook_secret)).transpose()?;
     let (app, address) = bot::block_on(async {
         let app = tokio::select! {
-            app = create(args, &github, context) => app?,
+            app = create(args, &github, context, |app| {
+                write(&mut key, &app.private_key, app)?;
+                match (&mut secret, &app.webhook_secret) {
+                    (Some(file), Some(secret)) => write(file, secret, app),
+                    _ => Ok(()),
+                }
+            }) => app?,
             () = tokio::time::sleep(args.timeout) => {
                 return Err(CliError::new("no app was created in time").hint("run this again, or give it longer with --timeout"));
             }
-            () = stopped() => return Err(CliError::new("it was stopped before an app was created")),
+            () = stopped() => {
+                return Err(CliError::new("it was stopped before GitHub had given a key")
+                    .hint("if an app was created meanwhile, delete it on its page, or make a private key there"));
+            }
         };
-        // The file first: whatever happens next, the key is there.
-        write(&mut key, &app.private_key, &app)?;
-        if let (Some(file), Some(secret)) = (&mut secret, &app.webhook_secret) {
-            write(file, secret, &app)?;
-        }
         let address = github.address_of(&app).await;
         Ok((app, address))
     })?;
@@ -218,7 +222,13 @@ fn random_word() -> Result<String, CliError> {
 }
 
 /// Serves the page until GitHub has given an app, or has said that there will be none.
-async fn create(args: &GithubAppArgs, github: &Arc<AppSite>, context: &Context) -> Result<NewApp, CliError> {
+/// What is secret is kept at once: whatever happens next, nothing can be asked for twice.
+async fn create(
+    args: &GithubAppArgs,
+    github: &Arc<AppSite>,
+    context: &Context,
+    mut keep: impl FnMut(&NewApp) -> Result<(), CliError>,
+) -> Result<NewApp, CliError> {
     let cannot = |error: io::Error| CliError::caused(format!("cannot listen on {}", args.listen), &error);
     let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
     let here = listener.local_addr().map_err(cannot)?;
@@ -247,7 +257,7 @@ async fn create(args: &GithubAppArgs, github: &Arc<AppSite>, context: &Context) 
     context.output.message(&format!("Open this link in a browser on this machine:\n\n  http://{host}/{path}\n"));
     let app = loop {
         match answers.recv().await {
-            Some(Ok(app)) => break Ok(app),
+            Some(Ok(app)) => break keep(&app).map(|()| app),
             Some(Err(error @ AppError::Unavailable(_))) => context.output.message(&format!("warning: {error}")),
             Some(Err(error)) => break Err(failed(&error)),
             None => break Err(CliError::new("the page is no longer served")),

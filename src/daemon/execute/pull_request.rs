@@ -98,11 +98,13 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                     continue;
                 }
             }
-            if let Err(failure) = self.take_labels(pull, now).await {
-                reports.push(ActionOutcome::failed(&plan.branch, action, failure));
-                continue;
-            }
-            match self.made(action, &plan.revision, now, &mut making).await {
+            // The commit first: where none can be made, the approval of the present content stays. Nothing is pushed before the
+            // labels are gone.
+            let made = match self.made(action, &plan.revision, now, &mut making).await {
+                Ok(commit) => self.take_labels(pull, now).await.map(|()| commit),
+                Err(failure) => Err(failure),
+            };
+            match made {
                 Err(failure) => reports.push(ActionOutcome::failed(&plan.branch, action, failure)),
                 Ok(commit) => {
                     let update = RefUpdate {

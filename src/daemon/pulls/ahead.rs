@@ -5,18 +5,21 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::forge::Judged;
 use crate::model::{BranchName, CommitId, PullRequest, PullState};
 use crate::plan::{BRANCH_ROOT, ForgeQuery};
 
-use super::{CLOSED_PATIENCE, Pulls, Remembered, is_recent};
+use super::{PATIENCE, Pulls, Remembered, is_recent};
 
 /// From this many on, they are asked about at once.
 pub(super) const MANY: usize = 4;
 /// From this many branches on, the list of what was ever closed costs less than asking about each: it has at most thirty pages.
 const VERY_MANY: usize = 31;
+
+/// For how long each is asked about on its own after a question about many was not answered in time.
+const PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
 /// What was told of many pull requests within one plan.
 #[derive(Debug, Default)]
@@ -24,6 +27,8 @@ pub(super) struct AskedAhead {
     plan: u64,
     /// Whatever was asked about, also without an answer.
     asked: BTreeSet<u64>,
+    /// When a question about many was last not answered in time, in whichever plan.
+    unanswered: Option<Timestamp>,
     judged: BTreeMap<u64, Judged>,
 }
 
@@ -33,6 +38,11 @@ impl AskedAhead {
         self.judged.get(&number).filter(|_| self.plan == plan)
     }
 
+    /// Whether many may be asked about at once: each question that is not answered in time keeps the repository waiting.
+    fn may_ask(&self, now: Timestamp) -> bool {
+        self.unanswered.is_none_or(|at| now.duration_since(at).abs() >= PAUSE)
+    }
+
     /// The same of the one with this tip.
     pub(super) fn at(&self, tip: &CommitId, plan: u64) -> Option<&Judged> {
         self.judged.values().find(|judged| judged.tip == *tip).filter(|_| self.plan == plan)
@@ -40,10 +50,12 @@ impl AskedAhead {
 }
 
 impl Pulls {
-    /// Asks at once what these queries want to know of many pull requests; whether the forge has stayed silent.
-    pub(super) async fn look_ahead(&mut self, queries: &BTreeSet<ForgeQuery>) -> bool {
+    /// Asks at once what these queries want to know of many pull requests. What is not answered in time says nothing about the
+    /// forge's other answers: each is asked about on its own then.
+    pub(super) async fn look_ahead(&mut self, queries: &BTreeSet<ForgeQuery>, now: Timestamp) {
         if self.ahead.plan != self.plan {
-            self.ahead = AskedAhead { plan: self.plan, ..AskedAhead::default() };
+            let unanswered = self.ahead.unanswered;
+            self.ahead = AskedAhead { plan: self.plan, unanswered, ..AskedAhead::default() };
         }
         let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
         let numbers: BTreeMap<&CommitId, u64> =
@@ -54,25 +66,27 @@ impl Pulls {
             _ => None,
         });
         let wanted: BTreeSet<u64> = wanted.filter(|number| !self.ahead.asked.contains(number)).collect();
-        if wanted.len() < MANY {
-            return false;
+        if wanted.len() < MANY || !self.ahead.may_ask(now) {
+            return;
         }
         let numbers: Vec<u64> = wanted.into_iter().collect();
-        let asked = tokio::time::timeout(CLOSED_PATIENCE, self.forge.judged(&numbers)).await;
-        let silent = asked.is_err();
+        let asked = tokio::time::timeout(PATIENCE, self.forge.judged(&numbers)).await;
         match asked {
             Ok(Ok(judged)) => self.ahead.judged.extend(judged.into_iter().map(|judged| (judged.number, judged))),
             Ok(Err(error)) => {
                 tracing::debug!(repository = self.name, %error, "many pull requests cannot be asked about at once");
             }
-            Err(_) => tracing::debug!(repository = self.name, "asking about many pull requests at once took too long"),
+            Err(_) => {
+                tracing::debug!(repository = self.name, "asking about many pull requests at once took too long");
+                self.ahead.unanswered = Some(now);
+            }
         }
         self.ahead.asked.extend(numbers);
-        silent
     }
 
     /// Asks at once for the pull requests of many branches of which nothing recent is known.
     pub(super) async fn remember_many(&mut self, heads: &[&BranchName], base: &BranchName, now: Timestamp) {
+        self.remembered.retain(|_, remembered| is_recent(remembered.at, now));
         let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
         let current = |head: &BranchName| open.iter().find(|pull| pull.head == *head && pull.base == *base);
         let is_known = |head: &BranchName| {
@@ -82,10 +96,10 @@ impl Pulls {
         };
         let unknown: Vec<BranchName> =
             heads.iter().filter(|head| !is_known(head)).map(|head| (*head).clone()).collect();
-        if unknown.len() < MANY {
+        if unknown.len() < MANY || !self.ahead.may_ask(now) {
             return;
         }
-        let asked = tokio::time::timeout(CLOSED_PATIENCE, self.forge.past(&unknown, base)).await;
+        let asked = tokio::time::timeout(PATIENCE, self.forge.past(&unknown, base)).await;
         let past = match asked {
             Ok(Ok(past)) => past,
             Ok(Err(error)) => {
@@ -94,6 +108,7 @@ impl Pulls {
             }
             Err(_) => {
                 tracing::debug!(repository = self.name, "asking about many branches at once took too long");
+                self.ahead.unanswered = Some(now);
                 return;
             }
         };
@@ -120,7 +135,10 @@ impl Pulls {
         if heads.len() < VERY_MANY {
             return;
         }
-        let Ok(closed) = self.forge.closed_pulls(BRANCH_ROOT, now, CLOSED_PATIENCE).await else { return };
+        let Ok(closed) = self.forge.closed_pulls(BRANCH_ROOT, now, PATIENCE).await else {
+            self.ahead.unanswered = Some(now);
+            return;
+        };
         let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
         let mut of: HashMap<&BranchName, Vec<PullRequest>> = heads.iter().map(|head| (*head, Vec::new())).collect();
         for pull in open.iter().chain(&closed).filter(|pull| pull.base == *base) {

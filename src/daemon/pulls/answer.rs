@@ -22,7 +22,8 @@ impl Pulls {
         let heads =
             queries.iter().filter_map(|query| if let ForgeQuery::Pulls(head) = query { Some(head) } else { None });
         answers.pulls.extend(self.of_all(heads, base, since, now).await);
-        let mut silent = self.look_ahead(queries).await;
+        self.look_ahead(queries, now).await;
+        let mut silent = false;
         for query in queries {
             match query {
                 ForgeQuery::Open => answers.open = Some(in_time(&mut silent, self.all_open(since, now)).await),

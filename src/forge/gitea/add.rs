@@ -71,7 +71,7 @@ impl Adds for GiteaApi {
                 Ok(()) => {}
                 // 404 here is about the name.
                 Err(ForgeError { problem: Problem::NotFound { message, .. }, .. }) => {
-                    warnings.push(format!("not a reviewer here: {}: {message}", reviewer.escape_debug()));
+                    warnings.push(format!("cannot be a reviewer: {}: {message}", reviewer.escape_debug()));
                 }
                 Err(error) => warnings.push(reviewer_warning(reviewer, &error)),
             }

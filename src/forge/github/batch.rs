@@ -323,7 +323,13 @@ impl GraphReview {
         let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
         let (by, weight) = match self.author {
             None => ("ghost".to_owned(), no("the account no longer exists")),
-            Some(GraphActor { login, kind }) if kind != "User" => (login, no("only people's approvals do")),
+            // GraphQL leaves out what tells an app from a person of the same name: neither may replace the other's review.
+            Some(GraphActor { login, kind }) if kind == "Bot" => {
+                (format!("{login}[bot]"), no("only people's approvals do"))
+            }
+            Some(GraphActor { login, kind }) if kind != "User" => {
+                (format!("{login} ({kind})"), no("only people's approvals do"))
+            }
             Some(GraphActor { login, .. }) if self.author_can_push_to_repository => (login, Weight::Counts),
             Some(GraphActor { login, .. }) => (login, no("they may not write to the repository")),
         };
@@ -392,6 +398,15 @@ mod tests {
             judged(|value| value["commits"]["nodes"][0]["commit"]["statusCheckRollup"] = Value::Null).checks,
             Some(Checks::default())
         );
+    }
+
+    #[test]
+    fn an_app_and_a_person_of_the_same_name_do_not_speak_for_each_other() {
+        let review = |kind: &str, state: &str| json!({ "author": { "login": "dee", "__typename": kind }, "authorCanPushToRepository": true, "state": state, "commit": null });
+        let reviews = judged(|value| {
+            value["reviews"]["nodes"] = json!([review("Bot", "CHANGES_REQUESTED"), review("User", "APPROVED")]);
+        });
+        assert_eq!(reviews.reviews.unwrap().objections(), ["dee[bot]"]);
     }
 
     #[test]

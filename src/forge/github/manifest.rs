@@ -150,6 +150,10 @@ impl AppSite {
         let site = site.trim_end_matches('/').to_owned();
         let api = if site == SITE { super::DEFAULT_API.to_owned() } else { format!("{site}/api/v3") };
         let (origin, prefix) = split_address(&api, &super::DIALECT).map_err(AppError::Address)?;
+        let local = matches!(origin.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
+        if origin.scheme() == "http" && !local {
+            return Err(AppError::Address("the private key would come over plain HTTP; write https://".to_owned()));
+        }
         let client = http::client(ClientSettings { ca_pem, timeout, ..ClientSettings::default() });
         Ok(Self { site, origin, prefix, client: client.map_err(|error| AppError::Address(error.to_string()))? })
     }
