@@ -157,7 +157,8 @@ pub fn quotas(now: Instant) -> BTreeMap<(String, &'static str), Quota> {
 /// What is left of a limit at a later time, as far as that is known without asking.
 fn left(quota: Quota, at: Instant, now: Instant) -> Option<Quota> {
     let passed = now.saturating_duration_since(at);
-    let over = quota.reset.or(quota.window).is_some_and(|span| passed >= span);
+    // A host that names no window has an hour: what it said once must not stand for ever.
+    let over = passed >= quota.reset.or(quota.window).unwrap_or(Duration::from_hours(1));
     (!over).then(|| Quota { reset: quota.reset.map(|reset| reset.saturating_sub(passed)), ..quota })
 }
 
@@ -254,7 +255,7 @@ mod tests {
         assert_eq!(told(quota(Some(seconds(60)), None), 20), Some(Some(40)));
         assert_eq!(told(quota(Some(seconds(60)), None), 60), None);
         assert_eq!(told(quota(None, Some(seconds(60))), 61), None);
-        assert_eq!(told(quota(None, None), 9_999), Some(None));
+        assert_eq!([told(quota(None, None), 3_599), told(quota(None, None), 3_600)], [Some(None), None]);
     }
 
     #[test]

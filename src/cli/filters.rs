@@ -116,12 +116,17 @@ impl Filters {
         self.repository.as_ref().is_none_or(|wanted| name == wanted)
     }
 
-    /// Whether a row is wanted. A repository or cluster as a whole is, unless an app or image is asked for.
+    /// Whether a row is wanted. A repository or cluster as a whole is in the environments that it holds up, unless an app or image
+    /// is asked for.
     pub(super) fn wants(&self, row: &Tracked, app: Option<&str>) -> bool {
         let of_image = row.thing == TrackedThing::Image;
+        let affects = |name: &String| {
+            row.affects.is_empty() || row.affects.iter().any(|it| it.environment.as_ref() == Some(name))
+        };
+        let is_in = |name: &String| if of_image { row.environment.as_ref() == Some(name) } else { affects(name) };
         app.is_none_or(|app| of_image && row.app == app)
             && (self.images.image.is_none() || (of_image && self.images.wants_image(&row.image)))
-            && self.images.environment.as_ref().is_none_or(|name| row.environment.as_ref() == Some(name))
+            && self.images.environment.as_ref().is_none_or(is_in)
             && self.wants_repository(&row.repository)
     }
 
@@ -148,5 +153,38 @@ impl Filters {
 
     fn wants_update(&self, update: &Update) -> bool {
         self.images.wants_place(&update.app, update.environment.as_deref()) && self.images.wants_image(&update.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Affected, Landing, State, Tag, UpdateId, Version};
+
+    #[test]
+    fn a_lost_cluster_is_shown_with_the_environments_that_it_holds_up() {
+        let version = Version { tag: Some(Tag::parse("v1").unwrap()), digest: None };
+        let landing = Landing { state: State::Unknown, rung: None, cause: None };
+        let image = ImageName::parse("registry.example/acme/web").unwrap();
+        let id = UpdateId::parse("0123456789abcdef").unwrap();
+        let row = |thing, affects: &[&str]| {
+            let affects = affects.iter().map(|name| Affected { environment: Some((*name).to_owned()), policy: None });
+            let row = Tracked::new(id.clone(), "deploys", "web", image.clone(), version.clone(), landing.clone());
+            Tracked { thing, affects: affects.collect(), ..row }
+        };
+        let in_prod = Filters {
+            images: ImageFilters { environment: Some("prod".to_owned()), ..ImageFilters::default() },
+            ..Filters::default()
+        };
+        for (row, wanted) in [
+            (row(TrackedThing::Cluster, &["dev", "prod"]), true),
+            (row(TrackedThing::Cluster, &["dev"]), false),
+            (row(TrackedThing::Repository, &[]), true),
+            (row(TrackedThing::Image, &[]), false),
+        ] {
+            assert_eq!(in_prod.wants(&row, None), wanted, "{row:?}");
+            assert!(Filters::default().wants(&row, None));
+            assert_eq!(Filters::default().wants(&row, Some("web")), row.thing == TrackedThing::Image);
+        }
     }
 }

@@ -107,7 +107,7 @@ impl Ignore {
         }
         match std::str::from_utf8(bytes) {
             // UTF-16 without a mark at its beginning, or what a crash left of a file.
-            Ok(text) if text.contains('\0') => Self::closed("it has NUL bytes, so it is not UTF-8 text"),
+            Ok(text) if text.contains('\0') => Self::closed("it contains NUL bytes, so it is not a text file"),
             Ok(text) => Self::parse(text),
             Err(_) => Self::closed("it is not valid UTF-8"),
         }

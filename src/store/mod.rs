@@ -411,9 +411,10 @@ fn write_listing(
             return Ok(());
         }
         // A clock that was once ahead must not keep a tag the newest: what was there before is older than what is new.
+        // Their order stays as it was.
         let earlier = before.at.as_second().min(listing.at.as_second() - 1);
-        for tag in seen_after(&first_seen, &name, listing.at.as_second())? {
-            first_seen.insert((name.as_str(), tag.as_str()), earlier)?;
+        for (back, tag) in (0..).zip(seen_after(&first_seen, &name, listing.at.as_second())?) {
+            first_seen.insert((name.as_str(), tag.as_str()), earlier - back)?;
         }
         for tag in listing.tags.without(&before.tags) {
             first_seen.insert((name.as_str(), tag.as_str()), listing.at.as_second())?;
@@ -446,9 +447,10 @@ fn seen_after(
     let mut late = Vec::new();
     for row in first_seen.range((name, "")..(name, "\u{7f}"))? {
         let (key, seen) = row?;
-        late.extend((seen.value() > second).then(|| key.value().1.to_owned()));
+        late.extend((seen.value() > second).then(|| (seen.value(), key.value().1.to_owned())));
     }
-    Ok(late)
+    late.sort_by_key(|(seen, _)| std::cmp::Reverse(*seen));
+    Ok(late.into_iter().map(|(_, tag)| tag).collect())
 }
 
 /// A listing from its two tables.

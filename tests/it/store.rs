@@ -103,10 +103,13 @@ fn a_manifest_does_not_change_when_its_tag_appeared() {
 fn a_tag_that_appeared_under_a_clock_ahead_is_older_than_what_comes_once_it_is_right() {
     let store = Store::in_memory().unwrap();
     let name = "r.example.com/a";
-    for (tags, second) in [(&["v1"][..], 100), (&["v1", "v2"], 900_000), (&["v1", "v2", "v3"], 200)] {
+    let times =
+        [(&["v1"][..], 100), (&["v1", "v2"], 900_000), (&["a", "v1", "v2"], 900_060), (&["a", "v1", "v2", "v3"], 200)];
+    for (tags, second) in times {
         store.put_listing(&image(name), &listing(tags, second), None).unwrap();
     }
-    assert_eq!(ages(&store, name), pairs(&[("v1", None), ("v2", Some(199)), ("v3", Some(200))]));
+    // Each in its order, all of them before what comes now.
+    assert_eq!(ages(&store, name), pairs(&[("a", Some(199)), ("v1", None), ("v2", Some(198)), ("v3", Some(200))]));
 }
 
 #[test]

@@ -65,8 +65,8 @@ impl EntraLender {
         let status = response.status();
         let body = http::read(response, LIMIT).await.map_err(|broken| outage(&broken.text))?;
         if status.is_success() {
-            let token: EntraToken = serde_json::from_slice(&body)
-                .map_err(|_| outage("it answered something else than it is documented to"))?;
+            let token: EntraToken =
+                serde_json::from_slice(&body).map_err(|_| outage("its answer is not in the documented format"))?;
             let life = token.life().unwrap_or(LIFE);
             return Ok(MadeToken { secret: token.access_token, made, life });
         }

@@ -55,14 +55,18 @@ pub(in crate::landing) fn progress<'a>(
     };
     let frozen = argo::frozen(object).is_some();
     let stale = if frozen { None } else { argo::stale(world, object, app) };
-    ControllerProgress { contains, before, after: after(&at, listed), stale, unfinished: unfinished(&at) }
+    ControllerProgress { contains, before, after: after(&at, listed), stale, unfinished: unfinished(&at, listed) }
 }
 
-/// A hook after the sync that failed: to Argo CD the sync has failed, although it applied everything and the image is up.
-fn unfinished(at: &At<'_>) -> Option<Landing> {
+/// A hook after the sync that failed: to Argo CD the sync has failed, although it applied everything and the image is up. Its history
+/// lists what succeeded with all its hooks: once the change is in there, a later failure is another change's.
+fn unfinished(at: &At<'_>, listed: bool) -> Option<Landing> {
+    if listed {
+        return None;
+    }
     let operation = at.app.operation.as_ref().filter(|it| matches!(it.phase.as_deref(), Some("Failed" | "Error")))?;
     let about = at.question.git.contained(&operation.revisions) != Contains::No;
-    let failed = about && operation.revisions == at.app.sync_revisions && argo::has_failed_hook(operation);
+    let failed = about && operation.revisions == at.app.sync_revisions && argo::has_failed_hook_after_sync(operation);
     failed.then(|| stuck(Rung::Running, argo::failure(at.object, operation)))
 }
 

@@ -195,7 +195,7 @@ pub(in crate::landing) fn in_flight(
         let hard = refused(operation).1.is_some_and(Refusal::is_final);
         return Flight { cause: Some(failed), hard };
     }
-    let hook_failed = has_failed_hook(operation);
+    let hook_failed = operation.resources.iter().any(is_failed_hook);
     if hook_failed || said.contains("waiting for completion of hook") {
         return waits_for(world, object, app, said, "completion of hook ", CauseCode::Hook, hook_failed);
     }
@@ -300,9 +300,10 @@ fn refused(operation: &OperationState) -> (&str, Option<Refusal>) {
     (said, classify::refusal(said).or_else(|| classify::refusal(summary)))
 }
 
-/// Whether one of an operation's hooks failed.
-pub(in crate::landing) fn has_failed_hook(operation: &OperationState) -> bool {
-    operation.resources.iter().any(is_failed_hook)
+/// Whether a hook of an operation failed that runs with or after what it applies.
+pub(in crate::landing) fn has_failed_hook_after_sync(operation: &OperationState) -> bool {
+    let after = |it: &ResourceResult| !matches!(it.hook_type.as_deref(), Some("PreSync" | "SyncFail"));
+    operation.resources.iter().any(|it| is_failed_hook(it) && after(it))
 }
 
 /// The cause of a failed operation: the first refused object says more than the summary.

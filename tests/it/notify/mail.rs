@@ -112,6 +112,38 @@ async fn refusals_are_told_with_a_next_step_and_without_the_password() {
 }
 
 #[tokio::test]
+async fn one_recipient_that_is_refused_keeps_nobody_else_from_being_told() {
+    let server = Smtp::start(Speaks::Plain, None, "@ada 550 5.1.1 no such user").await;
+    let mut scene = Scene::new(vec![mail_to(&server, "127.0.0.1", "encryption: none", "")]);
+    scene.look(&[stuck("web")]).await;
+    assert_eq!(server.mails().len(), 1);
+    let health = scene.health("mail");
+    let left_out = health.left_out.unwrap();
+    assert!(left_out.contains("not sent to ada@example.com: 550 5.1.1 no such user"), "{left_out}");
+    assert!(health.failing.is_none() && health.waiting == 0);
+}
+
+#[tokio::test]
+async fn what_is_wrong_before_the_message_is_tried_again() {
+    let server = Smtp::start(Speaks::Plain, None, "554 5.7.1 relay access denied").await;
+    let mut scene = Scene::new(vec![mail_to(&server, "127.0.0.1", "encryption: none", "")]);
+    scene.cycle(&[stuck("web")]);
+    scene.until("it fails", |scene| scene.health("mail").failing.is_some()).await;
+    let health = scene.health("mail");
+    assert_eq!((health.waiting, health.rejected), (1, 0), "{health:?}");
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_say_good_bye_has_taken_the_mail() {
+    let server = Smtp::start(Speaks::SilentQuit, None, "250 ok").await;
+    let mut scene = Scene::new(vec![mail_to(&server, "127.0.0.1", "encryption: none", "")]);
+    scene.look(&[stuck("web")]).await;
+    scene.look(&[landed("web")]).await;
+    assert_eq!(server.mails().len(), 2, "the alert and its end, each once");
+    assert!(scene.health("mail").failing.is_none());
+}
+
+#[tokio::test]
 async fn a_server_that_never_ends_its_line_is_left() {
     let server = Smtp::start(Speaks::Endless, None, "").await;
     let pace = Pace { request: Duration::from_secs(5), ..quick() };

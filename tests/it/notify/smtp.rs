@@ -69,9 +69,11 @@ pub(super) enum Speaks {
     Tls,
     /// Lines without end.
     Endless,
+    /// Silent once the mail has been taken.
+    SilentQuit,
 }
 
-/// What it answers to a recipient.
+/// What it answers to a recipient; with `@NAME ` before it, only to those of that name.
 pub(super) type ToRecipient = &'static str;
 
 pub(super) struct Smtp {
@@ -111,6 +113,10 @@ impl Smtp {
                             let mut stream = stream;
                             while stream.write_all(&[b'2'; 65_536]).await.is_ok() {}
                         }
+                        (Speaks::SilentQuit, _) => {
+                            let silent = Talk { silent_quit: true, ..Talk::plain(recipient) };
+                            talk(&mut BufReader::new(stream), silent, &log).await?;
+                        }
                         _ => drop(talk(&mut BufReader::new(stream), Talk::plain(recipient), &log).await),
                     }
                     Some(())
@@ -136,12 +142,13 @@ struct Talk {
     greeted: bool,
     encrypted: bool,
     offers_tls: bool,
+    silent_quit: bool,
     recipient: ToRecipient,
 }
 
 impl Talk {
     fn plain(recipient: ToRecipient) -> Self {
-        Self { greeted: false, encrypted: false, offers_tls: false, recipient }
+        Self { greeted: false, encrypted: false, offers_tls: false, silent_quit: false, recipient }
     }
 
     fn encrypted(recipient: ToRecipient) -> Self {
@@ -186,7 +193,12 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
             }
             "RCPT" => {
                 mail.to.push(line.clone());
-                say(stream, talk.recipient).await?;
+                let answer = match talk.recipient.strip_prefix('@').and_then(|rule| rule.split_once(' ')) {
+                    Some((name, answer)) if line.contains(name) => answer,
+                    Some(_) => "250 ok",
+                    None => talk.recipient,
+                };
+                say(stream, answer).await?;
             }
             "DATA" => {
                 say(stream, "354 go on").await?;
@@ -201,6 +213,7 @@ async fn talk<S: AsyncRead + AsyncWrite + Unpin>(
                 log.lock().unwrap().push(mail.clone());
                 say(stream, "250 taken").await?;
             }
+            "QUIT" if talk.silent_quit => std::future::pending().await,
             "QUIT" => {
                 say(stream, "221 bye").await?;
                 return None;

@@ -260,7 +260,7 @@ fn what_cannot_be_decided_says_what_can() {
     ran(&["freeze", "dev", "--reason", " "]).ends(2).says("--reason");
     ran(&["freeze", "dev", "--reason", "r", "--until", "2020-01-01T00:00:00Z"]).ends(2).says("is in the past");
     ran(&["freeze", "dev", "--reason", "r", "--until", "soon"]).ends(2).says("write a time such as");
-    ran(&["freeze", "dev", "--reason", "r", "--repository", "x"]).ends(2).says("there are deploys");
+    ran(&["freeze", "dev", "--reason", "r", "--repository", "x"]).ends(2).says("there is only deploys");
     world.landfall(&["freeze", "dev", "--reason", "r"]).ends(2).says("--by NAME");
     world.landfall(&["freeze", "dev", "--reason", "r", "--by", "a <b>"]).ends(2).says("--by");
     assert_eq!(world.tip("main"), tip);

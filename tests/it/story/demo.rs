@@ -137,6 +137,8 @@ fn timeless(line: &str) -> String {
         (r"after \d+s", "after SPAN"),
         (r"for \d+ min", "for SPAN"),
         (r"-[b-z2-9]{10}-[b-z2-9]{5}\b", "-POD"),
+        // Whether the version before is known depends on what was seen first.
+        (r"\S+ → (\S+ landed)", "$1"),
     ];
     parts.iter().fold(line.trim_end().to_owned(), |line, (pattern, word)| {
         regex::Regex::new(pattern).unwrap().replace_all(&line, *word).into_owned()

@@ -160,7 +160,9 @@ impl Receiver for EmailSink {
         let mut secrets = login_secrets(login.as_ref());
         let login = match login {
             Some(Login::Basic { username, password }) => {
+                // As both ways of logging in carry it.
                 secrets.push(smtp::plain_proof(&username, &password));
+                secrets.push(smtp::login_proof(&password));
                 Some((username, password))
             }
             Some(Login::Bearer(_)) | None => None,
@@ -191,9 +193,10 @@ impl Receiver for EmailSink {
         };
         let message = mime::message(&head, &delivery.texts.plain);
         let to: Vec<&str> = self.to.iter().map(|one| one.address.as_str()).collect();
-        self.server.send(&self.from.address, &to, &message).await.map_err(|error| self.failure(&error))?;
+        let sent = self.server.send(&self.from.address, &to, &message).await;
+        let left_out = sent.map_err(|error| self.failure(&error))?;
         memory.keep(delivery.notice, delivery.now, first.unwrap_or(PostedMessage { place: String::new(), id }));
-        Ok(None)
+        Ok(left_out.map(|text| self.secrets.clean(&text, MAX_WORDS)))
     }
 }
 
@@ -210,12 +213,15 @@ impl EmailSink {
             SmtpError::Refused { code: 530 | 534 | 535 | 538, .. } => {
                 (FailureKind::Refused, "give it a valid username and password")
             }
-            SmtpError::Refused { code: 400..=499, .. } => (FailureKind::Unavailable, "nothing, it will be sent again"),
-            SmtpError::Refused { code: 550 | 551 | 553, .. } => (
+            SmtpError::Refused { code: 400..=499, .. } | SmtpError::Content { code: 400..=499, .. } => {
+                (FailureKind::Unavailable, "nothing to do, it will be sent again")
+            }
+            // What is wrong before the message itself is wrong for every message, and somebody mends it.
+            SmtpError::Refused { .. } => (
                 FailureKind::Refused,
                 "look at what the server objects to: the sender, a recipient, or who may send from here",
             ),
-            SmtpError::Refused { .. } => {
+            SmtpError::Content { .. } => {
                 (FailureKind::Rejected, "this message is dropped; see what the server objects to")
             }
             SmtpError::Tls(_) => (FailureKind::Misplaced, "look at `encryption`, `port` and `caFile`"),

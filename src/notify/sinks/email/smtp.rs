@@ -61,10 +61,21 @@ pub(super) enum SmtpError {
         /// The server's words.
         words: String,
     },
+    /// The server took the envelope and refused the message itself.
+    #[error("refused the message: {code} {words}")]
+    Content {
+        /// The code.
+        code: u16,
+        /// The server's words.
+        words: String,
+    },
     /// What the server says is no SMTP.
     #[error("unexpected answer: {0}")]
     Garbage(&'static str),
 }
+
+/// How long the server may take to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// What a connection runs over.
 trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -97,13 +108,23 @@ pub(super) fn plain_proof(username: &str, password: &SecretString) -> SecretStri
     SecretString::from(STANDARD.encode(format!("\0{username}\0{}", password.expose_secret())))
 }
 
+/// A password as `AUTH LOGIN` carries it.
+pub(super) fn login_proof(password: &SecretString) -> SecretString {
+    SecretString::from(STANDARD.encode(password.expose_secret()))
+}
+
 impl SmtpServer {
-    /// Submits a message; it has been taken by the server if there is no error.
-    pub(super) async fn send(&self, from: &str, to: &[&str], message: &str) -> Result<(), SmtpError> {
-        tokio::time::timeout(self.patience, self.submit(from, to, message)).await.unwrap_or(Err(SmtpError::Late))
+    /// Submits a message; it has been taken by the server if there is no error. Returns to whom it was not sent, with the
+    /// server's words, if not to all: nobody's alert waits for somebody who has left.
+    pub(super) async fn send(&self, from: &str, to: &[&str], message: &str) -> Result<Option<String>, SmtpError> {
+        let submitted = tokio::time::timeout(self.patience, self.submit(from, to, message)).await;
+        let (mut talk, left_out) = submitted.unwrap_or(Err(SmtpError::Late))?;
+        // It has been taken; how the connection ends changes nothing.
+        drop(tokio::time::timeout(FAREWELL, talk.command("QUIT", 221)).await);
+        Ok(left_out)
     }
 
-    async fn submit(&self, from: &str, to: &[&str], message: &str) -> Result<(), SmtpError> {
+    async fn submit(&self, from: &str, to: &[&str], message: &str) -> Result<(Talk, Option<String>), SmtpError> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         let mut talk = match self.encryption {
             Encryption::Tls => Talk::over(self.encrypted(tcp).await?),
@@ -127,14 +148,13 @@ impl SmtpServer {
             talk.log_in(&offers, username, password).await?;
         }
         talk.command(&format!("MAIL FROM:<{from}>"), 250).await?;
-        for to in to {
-            talk.command(&format!("RCPT TO:<{to}>"), 250).await?;
-        }
+        let left_out = talk.address(to).await?;
         talk.command("DATA", 354).await?;
-        talk.command(&format!("{}\r\n.", stuffed(message)), 250).await?;
-        // It has been taken; how the connection ends changes nothing.
-        drop(talk.command("QUIT", 221).await);
-        Ok(())
+        talk.command(&format!("{}\r\n.", stuffed(message)), 250).await.map_err(|error| match error {
+            SmtpError::Refused { code, words } => SmtpError::Content { code, words },
+            error => error,
+        })?;
+        Ok((talk, left_out))
     }
 
     async fn encrypted(&self, wire: impl Wire + 'static) -> Result<impl Wire + 'static, SmtpError> {
@@ -169,11 +189,30 @@ impl Talk {
         } else if ways.contains(&"LOGIN") {
             self.command("AUTH LOGIN", 334).await?;
             self.command(&STANDARD.encode(username), 334).await?;
-            self.command(&STANDARD.encode(password.expose_secret()), 235).await?;
+            self.command(login_proof(password).expose_secret(), 235).await?;
         } else {
             return Err(SmtpError::NotOffered("login by PLAIN or LOGIN"));
         }
         Ok(())
+    }
+
+    /// Names the recipients; returns those that were refused, unless all were.
+    async fn address(&mut self, to: &[&str]) -> Result<Option<String>, SmtpError> {
+        let (mut left_out, mut last) = (Vec::new(), None);
+        for to in to {
+            match self.command(&format!("RCPT TO:<{to}>"), 250).await {
+                Ok(_) => {}
+                Err(SmtpError::Refused { code, words }) => {
+                    left_out.push(format!("{to}: {code} {words}"));
+                    last = Some(SmtpError::Refused { code, words });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match last {
+            Some(error) if left_out.len() == to.len() => Err(error),
+            _ => Ok((!left_out.is_empty()).then(|| format!("not sent to {}", left_out.join("; ")))),
+        }
     }
 
     async fn command(&mut self, command: &str, good: u16) -> Result<Vec<String>, SmtpError> {
