@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::WatchedKind;
 use super::state::{KindState, KindStatus};
-use crate::model::observation::{Object, SharedText};
+use crate::model::observation::Object;
 
 /// Maximum number of unreadable objects of one kind that are named.
 const MAX_UNREADABLE: usize = 1_000;
@@ -42,7 +42,7 @@ impl fmt::Debug for Now {
 }
 
 /// Namespace and name.
-pub(super) type Name = (SharedText, Arc<str>);
+pub(super) type Name = (Arc<str>, Arc<str>);
 /// Objects of one kind.
 pub(super) type Objects = BTreeMap<Name, Arc<Object>>;
 
@@ -87,7 +87,7 @@ impl Snapshot {
     /// Removes an object about which nothing can be known here, with the reason.
     pub fn leave_out(&mut self, object: &Object, reason: &str) {
         let name: Name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
-        for (kind, objects) in self.stored.iter_mut().filter(|(kind, _)| kind.name() == object.kind.as_str()) {
+        for (kind, objects) in self.stored.iter_mut().filter(|(kind, _)| kind.name() == object.kind) {
             if Arc::make_mut(objects).remove(&name).is_some()
                 && let Some(status) = self.kinds.get_mut(kind)
             {
@@ -400,8 +400,7 @@ impl Snapshot {
         let mut kinds: BTreeMap<WatchedKind, Objects> = WatchedKind::ALL.map(|kind| (kind, Objects::new())).into();
         for manifest in manifests {
             let object = super::object::read(manifest).expect("a manifest");
-            let objects =
-                kinds.iter_mut().find(|(kind, _)| kind.name() == object.kind.as_str()).expect("a watched kind").1;
+            let objects = kinds.iter_mut().find(|(kind, _)| kind.name() == object.kind).expect("a watched kind").1;
             let name = (object.namespace.as_deref().unwrap_or_default().into(), object.name.as_str().into());
             objects.insert(name, Arc::new(object));
         }

@@ -37,17 +37,13 @@ impl TrimmedObject {
         let read = guarded(|| object::read_as(&resource.api_version, &resource.kind, value));
         let object = read.and_then(|read| read.map(Box::new).map_err(|error| error.to_string()));
         let text = |key: &str| value["metadata"][key].as_str().unwrap_or_default().to_owned();
-        Self {
-            name: (text("namespace").as_str().into(), text("name").into()),
-            version: text("resourceVersion"),
-            object,
-        }
+        Self { name: (text("namespace").into(), text("name").into()), version: text("resourceVersion"), object }
     }
 
     /// An object of which only the beginning is known.
     pub(super) fn unread(glance: Glance, reason: String) -> Self {
         let Glance { namespace, name, version, .. } = glance;
-        Self { name: (namespace.as_str().into(), name.into()), version, object: Err(reason) }
+        Self { name: (namespace.into(), name.into()), version, object: Err(reason) }
     }
 }
 

@@ -93,7 +93,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn failed(revision: &Object, image: &str, ready: &Condition) -> Landing {
-    let said = if ready.message.is_empty() { ready.reason.as_str() } else { ready.message.as_str() };
+    let said = if ready.message.is_empty() { &ready.reason } else { &ready.message };
     let reason = ready.reason.as_str();
     let (code, rung) = match reason {
         "ContainerMissing" | "ImagePullBackOff" | "ErrImagePull" => (classify::pull(reason, said), Rung::RolledOut),

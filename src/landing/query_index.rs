@@ -216,10 +216,7 @@ pub(super) fn space(object: &Object) -> &str {
 }
 
 fn is(object: &Object, key: &ObjectKey) -> bool {
-    object.kind.as_str() == key.kind
-        && object.name == key.name
-        && space(object) == key.namespace
-        && object.group() == key.group
+    object.kind == key.kind && object.name == key.name && space(object) == key.namespace && object.group() == key.group
 }
 
 /// The order within a bucket, so that answers do not depend on the order of arrival.

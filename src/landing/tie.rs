@@ -265,7 +265,7 @@ impl<'a> Index<'a> {
             let (app, rest) = id.split_once(':')?;
             let (kind, name) = rest.rsplit_once(':')?;
             let kind = kind.rsplit('/').next()?;
-            (kind == object.kind.as_str() && name.rsplit('/').next() == Some(object.name.as_str())).then_some(app)
+            (kind == object.kind && name.rsplit('/').next() == Some(object.name.as_str())).then_some(app)
         });
         if let Some(app) = tracked {
             // Applications outside Argo CD's own namespace are tracked as namespace_name.

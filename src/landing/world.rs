@@ -275,7 +275,7 @@ impl<'a> World<'a> {
     pub(super) fn children<'n>(&self, owner: &'n Object) -> impl Iterator<Item = &'a Object> + use<'a, 'n> {
         let found = self.all.bucket(self.look(IndexQuery::OwnedBy.of(space(owner), &owner.kind, &owner.name)));
         found.filter(move |child: &&Object| {
-            let link = child.owners.iter().find(|link| link.kind == owner.kind.as_str() && link.name == owner.name);
+            let link = child.owners.iter().find(|link| link.kind == owner.kind && link.name == owner.name);
             child.namespace == owner.namespace
                 && link.is_some_and(|link| match (&link.uid, &owner.uid) {
                     (Some(link), Some(owner)) => link == owner,

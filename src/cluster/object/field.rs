@@ -5,8 +5,6 @@ use std::cell::RefCell;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::model::observation::SharedText;
-
 /// Paths of fields of the wrong type.
 pub(super) type Malformed = RefCell<Vec<String>>;
 
@@ -78,14 +76,6 @@ impl<'v> Field<'v> {
     /// A text, or an empty one.
     pub(super) fn text_or_empty(self) -> String {
         self.text().unwrap_or_default()
-    }
-
-    /// A text that many objects have in common.
-    pub(super) fn word(self) -> Option<SharedText> {
-        match self.value? {
-            Value::String(text) => Some(text.as_str().into()),
-            _ => self.text().map(|text| text.as_str().into()),
-        }
     }
 
     /// A whole number.

@@ -61,7 +61,7 @@ pub(super) fn conditions(at: Field<'_>) -> Vec<Condition> {
     let condition = |at: Field<'_>| {
         let status = at.get("status");
         Some(Condition {
-            kind: at.get("type").word()?,
+            kind: at.get("type").text()?,
             status: match status.raw() {
                 // The API has texts; hand-written YAML often lacks the quotes.
                 Some(Value::Bool(true)) => ConditionStatus::True,
@@ -72,7 +72,7 @@ pub(super) fn conditions(at: Field<'_>) -> Vec<Condition> {
                     _ => ConditionStatus::Unknown,
                 },
             },
-            reason: at.get("reason").word().unwrap_or_default(),
+            reason: at.get("reason").text_or_empty(),
             message: at.get("message").text_or_empty(),
             last_transition: at.get("lastTransitionTime").time(),
             last_update: at.get("lastUpdateTime").time(),

@@ -64,8 +64,8 @@ pub fn read_as(api_version: &str, kind: &str, value: &Value) -> Result<Object, U
     let body = body(group_of(api_version), kind, root);
     let status = root.get("status");
     let mut object = Object {
-        api_version: plain(api_version.to_owned()).as_str().into(),
-        kind: plain(kind.to_owned()).as_str().into(),
+        api_version: plain(api_version.to_owned()),
+        kind: plain(kind.to_owned()),
         namespace: metadata.get("namespace").text().filter(|namespace| !namespace.is_empty()).map(plain),
         name,
         uid: metadata.get("uid").text(),

@@ -63,7 +63,7 @@ pub(super) fn refused(
 
 /// A cause from a condition, with the matching next step.
 pub(super) fn of_condition(object: &Object, code: CauseCode, condition: &Condition) -> Cause {
-    let said = if condition.message.is_empty() { condition.reason.as_str() } else { condition.message.as_str() };
+    let said = if condition.message.is_empty() { &condition.reason } else { &condition.message };
     let message = format!("{}: {said}", object.label());
     let evidence = vec![evidence(condition)];
     match classify::refusal(said) {

@@ -12,7 +12,6 @@
 mod argo;
 mod flux;
 mod marks;
-mod shared;
 mod workload;
 
 use std::fmt;
@@ -22,14 +21,13 @@ use jiff::Timestamp;
 pub use argo::*;
 pub use flux::*;
 pub use marks::Marks;
-pub use shared::SharedText;
 pub use workload::*;
 
 /// One object of a cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Object {
-    pub api_version: SharedText,
-    pub kind: SharedText,
+    pub api_version: String,
+    pub kind: String,
     pub namespace: Option<String>,
     pub name: String,
     pub uid: Option<String>,
@@ -77,8 +75,8 @@ impl Object {
     #[must_use]
     pub fn event(&self, nth: usize, event: Event) -> Self {
         Self {
-            api_version: "v1".into(),
-            kind: "Event".into(),
+            api_version: "v1".to_owned(),
+            kind: "Event".to_owned(),
             namespace: self.namespace.clone(),
             name: format!("{}.{}.{nth}", self.kind, self.name),
             uid: None,
@@ -189,9 +187,9 @@ pub enum ConditionStatus {
 /// A condition of a status.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Condition {
-    pub kind: SharedText,
+    pub kind: String,
     pub status: ConditionStatus,
-    pub reason: SharedText,
+    pub reason: String,
     pub message: String,
     pub last_transition: Option<Timestamp>,
     pub last_update: Option<Timestamp>,

@@ -141,8 +141,8 @@ fn question(image: &str, revision: Option<&str>) -> Result<Question, CliError> {
 fn view(world: &World<'_>, object: &Object) -> ObjectView {
     let found = assess(world, object);
     ObjectView {
-        api_version: object.api_version.to_string(),
-        kind: object.kind.to_string(),
+        api_version: object.api_version.clone(),
+        kind: object.kind.clone(),
         namespace: object.namespace.clone(),
         name: object.name.clone(),
         verdict: found.verdict,
