@@ -10,7 +10,7 @@ use super::{CliError, Context};
 pub(super) fn path(context: &Context) -> Result<PathBuf, CliError> {
     context.config.clone().or_else(|| config::default_path(Path::new(""))).ok_or_else(|| {
         CliError::new(format!("there is no configuration: neither {} exists", DEFAULT_PATHS.join(" nor ")))
-            .hint("give one with --config FILE; config/landfall.yaml of the sources is a commented example")
+            .hint("in a checkout, `landfall init` writes one; otherwise give one with --config FILE")
     })
 }
 

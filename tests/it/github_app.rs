@@ -108,7 +108,7 @@ fn a_link_becomes_an_app_with_its_files_and_configuration() {
     // The first answer is lost on GitHub's side: the page can be loaded again.
     let lost = (502, json!({ "message": "Bad Gateway" }));
     answers.lock().unwrap().extend([lost, (201, app(&github.origin, &pem))]);
-    let webhook = "https://landfall.example.com/webhooks/github";
+    let webhook = "https://landfall.example.com/webhooks/deploys";
     let (mut running, address, path) = started(folder.path(), &github.origin, &["--webhook", webhook]);
     let (status, page) = follow(&address, &path);
     assert_eq!(status, 200);
@@ -148,6 +148,7 @@ fn a_link_becomes_an_app_with_its_files_and_configuration() {
         "author: { name: \"landfall-acme[bot]\", email: \"41898282+landfall-acme[bot]@users.noreply.127.0.0.1\" }",
         "app: { id: 123456, privateKey: { file: \"github-app.pem\" } }",
         "commits: api",
+        "- { kind: github, name: \"deploys\", secret: { file: \"github-app.webhook-secret\" } }",
     ] {
         assert!(configuration.contains(line), "{configuration}");
     }
@@ -166,11 +167,25 @@ fn what_is_in_the_way_stays_and_what_is_not_used_goes() {
     run(&[]).ends(2).says("cannot create github-app.pem").says("nothing is overwritten");
     assert_eq!(fs::read_to_string(folder.path().join("github-app.pem")).unwrap(), "mine");
     fs::write(folder.path().join("hook"), "mine").unwrap();
-    let to_hook = ["--private-key", "key", "--webhook", "https://x.example", "--webhook-secret", "hook"];
+    let to_hook = ["--private-key", "key", "--webhook", "https://x.example/webhooks/a", "--webhook-secret", "hook"];
     run(&to_hook).ends(2).says("cannot create hook");
     run(&["--private-key", "key", "--timeout", "1s"]).ends(2).says("no app was created in time");
     assert!(!folder.path().join("key").exists());
     run(&["--private-key", "key", "--listen", "0.0.0.0:0"]).ends(2).says("loopback");
+    for (args, says) in [
+        (["--webhook", "https://x.example/hooks/a"], "write https://HOST/webhooks/NAME"),
+        (["--webhook", "http://x.example/webhooks/a"], "write https://HOST/webhooks/NAME"),
+        (["--repository", "deploys"], "write OWNER/NAME"),
+        (["--repository", "https://github.com/acme/deploys"], "write OWNER/NAME"),
+        (["--repository", "other/deploys"], "the app would belong to acme, and the repository belongs to other"),
+        (["--private-key", "none/key"], "name a file in a folder that exists"),
+    ] {
+        run(&args).ends(2).says(says);
+    }
+    for site in ["github.com", "https://github.com/acme", "ftp://github.com"] {
+        let args = ["github-app", "--url", site, "--private-key", "key"];
+        Ran::of(landfall(folder.path(), &args), "").ends(2).says("write https://github.com or https://HOST");
+    }
     let odd = ["github-app", "--org", "../x", "--private-key", "key"];
     Ran::of(landfall(folder.path(), &odd), "").ends(2).says("no organization has this name");
     assert!(!folder.path().join("key").exists());

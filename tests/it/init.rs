@@ -74,7 +74,7 @@ fn nothing_that_exists_is_changed_and_a_dry_run_writes_nothing() {
     fs::create_dir(clone.join(".landfall")).unwrap();
     init(&clone, &["--no-plan"]).ends(0).says("kept as it is: landfall.yaml").says("kept as it is: .landfall\n");
     init(&clone, &["--dry-run"]).ends(0).says("# ---- landfall.yaml (exists, and would stay as it is) ----");
-    init(&clone, &[]).ends(0).says("landfall.yaml was there before");
+    init(&clone, &[]).ends(0).says("landfall.yaml already existed");
     assert_eq!(fs::read_to_string(clone.join("landfall.yaml")).unwrap(), "mine");
     assert!(fs::read_dir(clone.join(".landfall")).unwrap().next().is_none());
 }

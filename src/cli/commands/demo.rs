@@ -16,7 +16,7 @@ use crate::server::Server;
 
 use super::{CliError, Context, Exit, Output, Paint, bot, landings, report, settings, wrapped};
 
-/// How long a reader has for each scene, in milliseconds: the short story has seven pauses and stays below twenty seconds,
+/// How long a reader has for each scene, in milliseconds: the short story has seven pauses and takes about twenty seconds,
 /// the full one has some twenty-five and stays below a minute.
 const PAUSE: u64 = 1_500;
 

@@ -6,7 +6,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
+use url::Url;
 
 use crate::config::decisions::duration;
 use crate::forge::github::{AppError, AppManifest, AppSite, NewApp};
@@ -46,8 +47,8 @@ Examples:
   landfall github-app --org acme --url https://github.example.com
 
 It prints a link to this machine. The page there leads to GitHub, which shows the app that is
-about to be created; whoever opens it must be allowed to create apps there. On another machine's
-browser, forward the port (`ssh -L`) and give it with --listen.
+about to be created; whoever opens it must be allowed to create apps there. If your browser is on
+another machine, choose a port with --listen and forward it (`ssh -L`).
 
 Exit codes:
   0 done · 2 error, such as a file in the way or a code that GitHub does not take")]
@@ -56,7 +57,7 @@ pub(in crate::cli) struct GithubAppArgs {
     #[arg(long, value_name = "ORG")]
     org: Option<String>,
     /// The repository, as OWNER/NAME, for the configuration that is printed.
-    #[arg(long, value_name = "OWNER/NAME")]
+    #[arg(long, value_name = "OWNER/NAME", value_parser = repository)]
     repository: Option<String>,
     /// The app's name, unique on GitHub; it can be changed on GitHub's page. Default: landfall-OWNER.
     #[arg(long, value_name = "NAME")]
@@ -65,8 +66,8 @@ pub(in crate::cli) struct GithubAppArgs {
     #[arg(long, value_name = "URL", default_value = "https://github.com")]
     url: String,
     /// Where GitHub can reach the bot's webhooks: https://HOST/webhooks/NAME. Default: no webhooks.
-    #[arg(long, value_name = "URL")]
-    webhook: Option<String>,
+    #[arg(long, value_name = "URL", value_parser = Webhook::parse)]
+    webhook: Option<Webhook>,
     /// The file for the private key.
     #[arg(long, value_name = "FILE", default_value = "github-app.pem")]
     private_key: PathBuf,
@@ -82,6 +83,37 @@ pub(in crate::cli) struct GithubAppArgs {
     /// How long to wait for the app.
     #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = duration)]
     timeout: Duration,
+}
+
+/// Where GitHub sends its webhooks: an address of the bot, `https://HOST/webhooks/NAME`.
+#[derive(Debug, Clone)]
+struct Webhook {
+    url: String,
+    name: String,
+}
+
+impl Webhook {
+    fn parse(text: &str) -> Result<Self, String> {
+        let url = Url::parse(text).ok().filter(|url| url.scheme() == "https" && url.query().is_none());
+        let name = url.as_ref().and_then(|url| url.path().rsplit_once("/webhooks/")).map(|(_, name)| name);
+        let plain =
+            |name: &&str| !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        match name.filter(plain) {
+            Some(name) => Ok(Self { url: text.to_owned(), name: name.to_owned() }),
+            None => Err("this is not an address of the bot's webhooks; write https://HOST/webhooks/NAME".to_owned()),
+        }
+    }
+}
+
+/// `OWNER/NAME`, as in the address of the repository's page.
+fn repository(text: &str) -> Result<String, String> {
+    let plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    match text.split_once('/') {
+        Some((owner, name)) if plain(owner) && plain(name) => Ok(text.to_owned()),
+        _ => Err("this is not the name of a repository; write OWNER/NAME".to_owned()),
+    }
 }
 
 /// What came of it. No secret is in it.
@@ -117,7 +149,7 @@ impl SecretFile {
                 io::ErrorKind::AlreadyExists => {
                     failed.hint("nothing is overwritten: move it away, or name another file")
                 }
-                _ => failed,
+                _ => failed.hint("name a file in a folder that exists and that you may write to"),
             }
         })?;
         Ok(Self { path: path.to_owned(), file, is_written: false })
@@ -164,6 +196,15 @@ pub(super) fn run(args: &GithubAppArgs, context: &Context) -> Result<Exit, CliEr
         return Err(CliError::new(format!("{} is not an address of the loopback interface", args.listen))
             .hint("nobody else may see this page: write --listen 127.0.0.1:PORT, and forward the port if you must"));
     }
+    let owner = args.repository.as_deref().and_then(|name| name.split('/').next());
+    if let (Some(org), Some(owner)) = (args.org.as_deref(), owner)
+        && !org.eq_ignore_ascii_case(owner)
+    {
+        let text = format!("the app would belong to {org}, and the repository belongs to {owner}");
+        return Err(
+            CliError::new(text).hint(format!("give --org {owner}, or no --org where {owner} is a personal account"))
+        );
+    }
     let ca_pem = args.ca_file.as_deref().map(fs::read).transpose();
     let ca_pem = ca_pem.map_err(|error| CliError::caused("cannot read the file of --ca-file", &error))?;
     let github = Arc::new(AppSite::new(&args.url, ca_pem.as_deref(), TIMEOUT).map_err(|error| failed(&error))?);
@@ -193,7 +234,7 @@ pub(super) fn run(args: &GithubAppArgs, context: &Context) -> Result<Exit, CliEr
     let report = Report {
         app_id: app.id,
         install: format!("{}/installations/new", app.page),
-        configuration: configuration(args, &app, address.as_deref(), webhook_secret.as_deref()),
+        configuration: configuration((args, &github), &app, address.as_deref(), webhook_secret.as_deref()),
         name: app.slug,
         page: app.page,
         private_key: args.private_key.clone(),
@@ -229,22 +270,21 @@ async fn create(
     context: &Context,
     mut keep: impl FnMut(&NewApp) -> Result<(), CliError>,
 ) -> Result<NewApp, CliError> {
-    let cannot = |error: io::Error| CliError::caused(format!("cannot listen on {}", args.listen), &error);
+    let cannot = |error: io::Error| {
+        CliError::caused(format!("cannot listen on {}", args.listen), &error)
+            .hint("name another port with --listen 127.0.0.1:PORT, or leave it out")
+    };
     let listener = TcpListener::bind(args.listen).await.map_err(cannot)?;
     let here = listener.local_addr().map_err(cannot)?;
     let (path, state) = (random_word()?, random_word()?);
-    let host = match here.ip() {
-        IpAddr::V4(ip) => format!("{ip}:{}", here.port()),
-        IpAddr::V6(ip) => format!("[{ip}]:{}", here.port()),
-    };
     let owner = args.repository.as_deref().and_then(|name| name.split('/').next()).or(args.org.as_deref());
     let name = args.name.clone().unwrap_or_else(|| format!("landfall-{}", owner.unwrap_or("bot")));
     let manifest = AppManifest {
         name: name.chars().take(MAX_NAME).collect(),
         organization: args.org.clone(),
         homepage: format!("{}/{}", github.site(), args.repository.as_deref().or(owner).unwrap_or_default()),
-        redirect: format!("http://{host}/created"),
-        webhook: args.webhook.clone(),
+        redirect: format!("http://{here}/created"),
+        webhook: args.webhook.as_ref().map(|webhook| webhook.url.clone()),
     };
     let form = github.form(&manifest, &state).map_err(|error| failed(&error))?;
     let (told, mut answers) = mpsc::channel(4);
@@ -254,7 +294,7 @@ async fn create(
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let serving = axum::serve(listener, routes).with_graceful_shutdown(async { drop(stopped.await) });
     let mut serving = tokio::spawn(async { serving.await });
-    context.output.message(&format!("Open this link in a browser on this machine:\n\n  http://{host}/{path}\n"));
+    context.output.message(&format!("Open this link in a browser on this machine:\n\n  http://{here}/{path}\n"));
     let app = loop {
         match answers.recv().await {
             Some(Ok(app)) => break keep(&app).map(|()| app),
@@ -333,21 +373,25 @@ fn page(status: StatusCode, content: &Markup) -> Response {
 }
 
 /// What to add to the configuration.
-fn configuration(args: &GithubAppArgs, app: &NewApp, address: Option<&str>, secret: Option<&Path>) -> String {
+fn configuration(
+    (args, github): (&GithubAppArgs, &AppSite),
+    app: &NewApp,
+    address: Option<&str>,
+    secret: Option<&Path>,
+) -> String {
     let repository = args.repository.clone().unwrap_or_else(|| format!("{}/REPOSITORY", app.owner));
     let name = repository.rsplit('/').next().unwrap_or_default().to_lowercase();
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let file = |path: &Path| quoted(&path.display().to_string());
-    let site = args.url.trim_end_matches('/');
-    let mut text =
-        format!("repositories:\n  - name: {name}\n    url: {}\n", quoted(&format!("{site}/{repository}.git")));
+    let address_of = quoted(&format!("{}/{repository}.git", github.site()));
+    let mut text = format!("repositories:\n  - name: {name}\n    url: {address_of}\n");
     if let Some(address) = address {
         let author = quoted(&format!("{}[bot]", app.slug));
         text.push_str(&format!("    author: {{ name: {author}, email: {} }}\n", quoted(address)));
     }
     text.push_str("    forge:\n      kind: github\n");
-    if site != "https://github.com" {
-        text.push_str(&format!("      apiUrl: {}\n", quoted(&format!("{site}/api/v3"))));
+    if let Some(api) = github.api_url() {
+        text.push_str(&format!("      apiUrl: {}\n", quoted(&api)));
     }
     text.push_str(&format!(
         "      repository: {}\n      app: {{ id: {}, privateKey: {{ file: {} }} }}\n",
@@ -358,9 +402,10 @@ fn configuration(args: &GithubAppArgs, app: &NewApp, address: Option<&str>, secr
     if address.is_some() {
         text.push_str("      commits: api\n");
     }
-    if let Some(path) = secret {
+    if let (Some(path), Some(Webhook { name, .. })) = (secret, &args.webhook) {
         text.push_str(&format!(
-            "server:\n  webhooks:\n    - {{ kind: github, name: github, secret: {{ file: {} }} }}\n",
+            "server:\n  webhooks:\n    - {{ kind: github, name: {}, secret: {{ file: {} }} }}\n",
+            quoted(name),
             file(path)
         ));
     }

@@ -241,7 +241,7 @@ fn text(report: &Report, dry_run: bool) -> String {
 
 /// Instead of the first plan, where the configuration is another one than the proposed.
 const OWN: &str = "
-landfall.yaml was there before, so that `landfall plan` shows what it would write.
+landfall.yaml already existed; `landfall plan` shows what it would write.
 ";
 
 /// The end of the answer for people.

@@ -41,7 +41,7 @@ pub(super) enum Command {
     Demo(demo::DemoArgs),
     /// Look through a checkout, and propose a configuration and policies for it.
     Init(init::InitArgs),
-    /// Create a GitHub App for the bot: one link to open, and the configuration that comes of it.
+    /// Create a GitHub App for the bot: opens one link and prints the configuration to add.
     GithubApp(github_app::GithubAppArgs),
     /// Validate the configuration and policies, and show what they match.
     Check(check::CheckArgs),

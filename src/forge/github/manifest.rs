@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::forge::hosted::{is_plain, split_address};
 use crate::http::jwt::StatementKey;
-use crate::http::{self, Broken, ClientSettings, Secrets};
+use crate::http::{self, Broken, ClientError, ClientSettings, Secrets};
 
 /// The largest answer that is read.
 const BODY_LIMIT: u64 = 1 << 20;
@@ -149,13 +149,30 @@ impl AppSite {
     pub fn new(site: &str, ca_pem: Option<&[u8]>, timeout: Duration) -> Result<Self, AppError> {
         let site = site.trim_end_matches('/').to_owned();
         let api = if site == SITE { super::DEFAULT_API.to_owned() } else { format!("{site}/api/v3") };
-        let (origin, prefix) = split_address(&api, &super::DIALECT).map_err(AppError::Address)?;
+        let bare = Url::parse(&site).is_ok_and(|url| url.path() == "/");
+        let (origin, prefix) = split_address(&api, &super::DIALECT).ok().filter(|_| bare).ok_or_else(|| {
+            AppError::Address(
+                "this is not the address of GitHub's pages; next: write https://github.com or https://HOST".to_owned(),
+            )
+        })?;
         let local = matches!(origin.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
         if origin.scheme() == "http" && !local {
-            return Err(AppError::Address("the private key would come over plain HTTP; write https://".to_owned()));
+            return Err(AppError::Address(
+                "the private key would come over plain HTTP; next: write https://".to_owned(),
+            ));
         }
         let client = http::client(ClientSettings { ca_pem, timeout, ..ClientSettings::default() });
-        Ok(Self { site, origin, prefix, client: client.map_err(|error| AppError::Address(error.to_string()))? })
+        Ok(Self {
+            site,
+            origin,
+            prefix,
+            client: client.map_err(|error| match error {
+                ClientError::Certificates => {
+                    AppError::Address("the file holds no certificate in PEM format; next: look at --ca-file".to_owned())
+                }
+                error => AppError::Address(error.to_string()),
+            })?,
+        })
     }
 
     /// Its API, if the configuration has to name it.
@@ -178,7 +195,11 @@ impl AppSite {
         let owner = match &manifest.organization {
             None => String::new(),
             Some(name) if is_plain(name) => format!("/organizations/{name}"),
-            Some(_) => return Err(AppError::Address("no organization has this name".to_owned())),
+            Some(_) => {
+                return Err(AppError::Address(
+                    "no organization has this name; next: write it as in https://github.com/ORG".to_owned(),
+                ));
+            }
         };
         Ok(format!("{}{owner}/settings/apps/new?state={state}", self.site))
     }

@@ -59,7 +59,6 @@ pub struct OpsgenieSettings {
 #[derive(Debug)]
 pub(crate) struct OpsgenieSink {
     client: SinkClient,
-    /// Ends with a slash.
     alerts: Url,
     api_key: SecretString,
 }
@@ -74,7 +73,7 @@ impl Receiver for OpsgenieSink {
 
     fn open(settings: &OpsgenieSettings, opening: &Opening<'_>) -> Result<Self, Failure> {
         let base = address(&format!("{}/", settings.url.trim_end_matches('/')))?;
-        let alerts = base.join("v2/alerts/");
+        let alerts = base.join("v2/alerts");
         let api_key = opening.secret(&settings.api_key)?;
         Ok(Self {
             client: SinkClient::new(opening.ca_pem, opening.timeout, vec![api_key.clone()])?,
@@ -110,11 +109,7 @@ impl Receiver for OpsgenieSink {
 
 impl OpsgenieSink {
     async fn create(&self, delivery: &Delivery<'_>) -> Delivered {
-        let mut url = self.alerts.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty();
-        }
-        self.send(reqwest::Method::POST, url, &alert(delivery)).await
+        self.send(reqwest::Method::POST, self.alerts.clone(), &alert(delivery)).await
     }
 
     async fn close(&self, delivery: &Delivery<'_>) -> Delivered {
@@ -131,7 +126,7 @@ impl OpsgenieSink {
     fn under_alias(&self, delivery: &Delivery<'_>, what: &str) -> Url {
         let mut url = self.alerts.clone();
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend([delivery.id.as_str(), what]);
+            path.extend([delivery.id.as_str(), what]);
         }
         url.query_pairs_mut().append_pair("identifierType", "alias");
         url

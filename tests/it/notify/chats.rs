@@ -259,7 +259,10 @@ async fn text_from_outside_means_nothing_anywhere_and_always_fits() {
     let shown = widgets.to_string();
     assert!(!shown.contains("<img") && shown.contains("&lt;") && !shown.contains("https://evil"), "{shown}");
     let embed = bodies(&d)[1]["embeds"][0]["description"].as_str().unwrap().to_owned();
-    for line in embed.lines().filter(|line| line.contains("evil.example") && line.starts_with("**")) {
+    let hostile: Vec<&str> =
+        embed.lines().filter(|line| line.contains("evil.example") && line.starts_with("**")).collect();
+    assert!(!hostile.is_empty(), "{embed}");
+    for line in hostile {
         let code = line.split_once(":** `").unwrap().1;
         assert_eq!(code.matches('`').count(), 1, "it ends the span itself: {line}");
     }

@@ -41,24 +41,9 @@ impl Mail {
                 let bytes = base64::engine::general_purpose::STANDARD.decode(body.replace("\r\n", "")).unwrap();
                 String::from_utf8(bytes).unwrap()
             }
-            Some("quoted-printable") => unquoted(&body.replace("=\r\n", "")),
             _ => body.to_owned(),
         }
     }
-}
-
-fn unquoted(text: &str) -> String {
-    let mut bytes = Vec::new();
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte == b'=' {
-            let hex = [rest.next().unwrap(), rest.next().unwrap()];
-            bytes.push(u8::from_str_radix(std::str::from_utf8(&hex).unwrap(), 16).unwrap());
-        } else {
-            bytes.push(byte);
-        }
-    }
-    String::from_utf8(bytes).unwrap()
 }
 
 /// How the server takes connections.

@@ -7,6 +7,8 @@
 mod mime;
 mod smtp;
 
+use std::net::IpAddr;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -107,11 +109,11 @@ impl Encryption {
 
 fn host_name(text: &str) -> Result<String, String> {
     let text = value::line(text)?;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b':' | b'_');
-    if text.bytes().all(plain) {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    if text.bytes().all(plain) || text.parse::<IpAddr>().is_ok() {
         return Ok(text);
     }
-    Err("this is not the name or address of a mail server".to_owned())
+    Err("this is not the name or address of a mail server; its port goes into `port`".to_owned())
 }
 
 fn mailbox(text: &str) -> Result<Mailbox, String> {
