@@ -132,6 +132,18 @@ impl TagList {
         lacking.collect()
     }
 
+    /// This list, followed by `more` tags, none of which it has.
+    #[must_use]
+    pub fn and(&self, more: &[&Tag]) -> Self {
+        let mut names = self.names.to_string();
+        let mut ends = self.ends.to_vec();
+        for tag in more {
+            names.push_str(tag.as_str());
+            ends.extend(u32::try_from(names.len()));
+        }
+        Self { names: names.into(), ends: ends.into(), appeared: self.appeared.clone() }
+    }
+
     fn with_positions(self, mut appeared: Vec<(u32, i64)>) -> Self {
         appeared.sort_unstable();
         Self { appeared: appeared.into_boxed_slice(), ..self }

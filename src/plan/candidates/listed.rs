@@ -1,6 +1,7 @@
 //! Which tag a pin should have, according to its registry's listing.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashMap};
 
 use jiff::Timestamp;
 
@@ -135,12 +136,10 @@ fn find(
         }
         return Ok(Best::Unknown);
     }
-    let times = creation_times(snapshot, name, (policy, origin), &listing.tags, choices)?;
-    let Some(times) = times else { return Ok(Best::Unknown) };
-    let created = |tag: TagRef<'_>| times.get(tag.as_str()).copied();
-    let selection = in_time(snapshot, (name, &listing.tags), (policy, origin), |over| {
-        best(policy, Some(current), &listing.tags, created, (ALTERNATIVES, over))
-    })?;
+    // With an old list the versions of the branches that it lacks are no news.
+    let proposed = if stale { &[][..] } else { branches };
+    let selection = select(snapshot, name, (policy, origin), (listing, current, proposed), choices)?;
+    let Some(selection) = selection else { return Ok(Best::Unknown) };
     let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
     let listed = listing.tags.contains(current);
     if !listed {
@@ -161,6 +160,49 @@ fn find(
     }
     let newer = selection.candidates.iter().take_while(|tag| *tag != current);
     Ok(Best::Newer(newer.cloned().collect()))
+}
+
+/// What the policy selects; `None` while answers are missing.
+///
+/// A registry behind several hosts may have one whose lists lack the newest tag for good, and another bot may have proposed that
+/// tag. So a tag on a branch of the bot counts as listed unless the registry says that it does not serve it.
+fn select(
+    snapshot: &Snapshot<'_>,
+    name: &ImageName,
+    policy: (&TagPolicy, Option<&SourceLocation>),
+    (listing, current, branches): (&Listing, &Tag, &[BranchTag]),
+    choices: &mut Choices,
+) -> Result<Option<Selection>, Best> {
+    let proposed: BTreeSet<&Tag> = branches.iter().map(|(tag, _)| tag).collect();
+    let mut unlisted: Vec<&Tag> = proposed.into_iter().filter(|tag| !listing.tags.contains(tag)).collect();
+    loop {
+        let tags =
+            if unlisted.is_empty() { Cow::Borrowed(&*listing.tags) } else { Cow::Owned(listing.tags.and(&unlisted)) };
+        let times = creation_times(snapshot, name, policy, &tags, choices)?;
+        let Some(times) = times else { return Ok(None) };
+        let created = |tag: TagRef<'_>| times.get(tag.as_str()).copied();
+        let selection = in_time(snapshot, (name, &tags), policy, |over| {
+            best(policy.0, Some(current), &tags, created, (ALTERNATIVES, over))
+        })?;
+        let newer = selection.candidates.iter().take_while(|tag| *tag != current);
+        let mut gone = None;
+        for tag in newer.filter(|tag| unlisted.contains(tag)) {
+            let key = (name.clone(), tag.clone());
+            match snapshot.answers.manifests.get(&key) {
+                Some(Answer::Known(_)) => {}
+                Some(Answer::Absent { .. }) => gone = Some(tag.clone()),
+                Some(Answer::Failed { message, code, .. }) => return Err(failed(message, *code)),
+                None => {
+                    choices.queries.registry.insert(RegistryQuery::Manifest(key.0, key.1));
+                    return Ok(None);
+                }
+            }
+        }
+        match gone {
+            Some(gone) => unlisted.retain(|tag| **tag != gone),
+            None => return Ok(Some(selection)),
+        }
+    }
 }
 
 fn no_candidate(name: &ImageName, listing: &Listing, selection: &Selection) -> String {

@@ -105,6 +105,11 @@ impl World {
         let tag = |text: &&str| Tag::parse(text).unwrap();
         let listing = Listing { tags: Arc::new(tags.iter().map(tag).collect()), dropped: 0, at: self.now };
         drop(self.answers.listings.insert(name(image), Answer::Known(listing)));
+        for ((_, tag), answer) in self.answers.manifests.iter_mut().filter(|((of, _), _)| *of == name(image)) {
+            if !tags.contains(&tag.as_str()) {
+                *answer = Answer::Absent { message: "manifest unknown".to_owned() };
+            }
+        }
         let digest = Digest::parse(&format!("sha256:{}", "ab".repeat(32))).unwrap();
         for text in tags {
             let manifest = Manifest {
@@ -948,6 +953,8 @@ fn a_list_older_than_a_branch_takes_nothing_back() {
         let Some(Answer::Known(listing)) = world.answers.listings.get_mut(&name("acme/web")) else { panic!("known") };
         listing.at = at;
     };
+    let proposed = (name("acme/web"), Tag::parse("1.2.0").unwrap());
+    let served = world.answers.manifests.get(&proposed).cloned().unwrap();
     for tags in [&["1.0.0", "1.1.0"][..], &["1.0.0"]] {
         let seen = world.now - SignedDuration::from_secs(10);
         world.heads.values_mut().for_each(|head| head.since = Some(seen));
@@ -955,8 +962,26 @@ fn a_list_older_than_a_branch_takes_nothing_back() {
         let planned = world.planned();
         assert_eq!(planned.queries, RegistryQuery::Relisting(name("acme/web"), seen).into(), "{tags:?}");
         assert_eq!(done(&planned.plan), Vec::<String>::new(), "{tags:?}: neither another version nor an end");
-        // One that is younger is evidence.
+        // One that is younger is evidence if the registry does not serve the tag either: some of its hosts may never list
+        // what others do.
         let now = world.now;
+        list(&mut world, tags, now);
+        drop(world.answers.manifests.remove(&proposed));
+        let planned = world.planned();
+        assert_eq!(planned.queries, RegistryQuery::Manifest(proposed.0.clone(), proposed.1.clone()).into(), "{tags:?}");
+        assert_eq!(done(&planned.plan), Vec::<String>::new(), "{tags:?}");
+        let (message, code) = ("registry is down".to_owned(), FailureCode::Network);
+        drop(world.answers.manifests.insert(proposed.clone(), Answer::Failed { message, code, last: None }));
+        let plan = world.plan();
+        assert_eq!((done(&plan), plan.problems.len()), (vec![], 1), "{tags:?}");
+        drop(world.answers.manifests.insert(proposed.clone(), served.clone()));
+        let planned = world.planned();
+        assert_eq!(
+            planned.queries,
+            ForgeQuery::Reviews(1).into(),
+            "{tags:?}: it is there, so its pull request goes on"
+        );
+        assert_eq!(done(&planned.plan), Vec::<String>::new(), "{tags:?}");
         list(&mut world, tags, now);
         let plan = world.plan();
         assert_eq!(done(&plan).len(), 1, "{tags:?}: {:?}", done(&plan));
