@@ -318,6 +318,7 @@ struct RepositoryTask {
 impl RepositoryTask {
     fn new(mut repository: Repository, shared: Arc<Shared>) -> Self {
         repository.gather();
+        shared.tracker.expect(repository.view(CycleOutcome::new(repository.name()), shared.clock.now()));
         let (soak_states, woken) = (shared.tracker.soak_states(), shared.waker.signal(repository.name()));
         Self { repository, soak_states, woken, declared: Vec::new(), shared, rest: Rest::default() }
     }
@@ -371,36 +372,30 @@ impl RepositoryTask {
                 }
             })
         });
-        let outcome = match done {
+        let (outcome, broke) = match done {
             Ok(None) => {
                 tracing::warn!(repository = name, "the cycle did not end in time; it is aborted");
                 return false;
             }
-            Ok(Some(outcome)) => {
-                rest.is_over();
-                outcome
-            }
-            Err(broken) => {
-                rest.again();
-                broken.outcome()
-            }
+            Ok(Some(outcome)) => (outcome, false),
+            Err(broken) => (broken.outcome(), true),
         };
-        vitals.ended(&outcome, began.elapsed(), (Instant::now(), clock.now()));
-        on_outcome(&outcome);
-        let viewed = unbroken(&name, || {
+        // What follows may break off, too: then no cycle has ended, which is an incident if it lasts.
+        let told = unbroken(&name, || {
+            on_outcome(&outcome);
             let view = repository.view(outcome, clock.now());
             let report = repository.report(&view);
-            (view, report)
+            tell(waker, declared, &view);
+            reports.publish(report);
+            vitals.ended(&view.outcome, began.elapsed(), (Instant::now(), clock.now()));
+            tracker.publish(view);
         });
-        match viewed {
-            Ok((view, report)) => {
-                tell(waker, declared, &view);
-                reports.publish(report);
-                tracker.publish(view);
-            }
-            Err(_) => rest.again(),
+        let flushed = unbroken(&name, || lookup.flush());
+        if broke || told.is_err() || flushed.is_err() {
+            rest.again();
+        } else {
+            rest.is_over();
         }
-        lookup.flush();
         true
     }
 
@@ -464,7 +459,13 @@ impl RepositoryTask {
     async fn moved(&self) -> Result<bool, crate::git::GitError> {
         tokio::select! {
             () = self.shared.stop.cancelled() => Ok(false),
-            moved = self.repository.reader().moved() => moved,
+            moved = AssertUnwindSafe(self.repository.reader().moved()).catch_unwind() => {
+                // The next cycle meets the same, and tells of it.
+                moved.unwrap_or_else(|panic| {
+                    drop(Broken::by(&*panic, self.repository.name()));
+                    Ok(true)
+                })
+            }
         }
     }
 }
@@ -635,8 +636,11 @@ fn watch(trigger: &Trigger) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::daemon::outcome::{ActionOutcome, Done};
+    use crate::daemon::tracker::TrackerSetup;
     use crate::model::{BranchName, CommitId};
     use crate::plan::ActionKind;
 
@@ -668,6 +672,32 @@ mod tests {
         assert!(broken.incomplete() && broken.problems[0].problem.message.contains("brace"), "{broken:?}");
         let names: Vec<&str> = bot.repositories.iter().map(Repository::name).collect();
         assert_eq!(names, ["first", "broken", "last"], "the next plan has all of them");
+    }
+
+    #[tokio::test]
+    async fn what_breaks_off_after_a_cycle_is_tried_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let bot = bot(dir.path(), &["broken"]).await;
+        let setup = TrackerSetup {
+            clusters: Vec::new(),
+            sinks: Vec::new(),
+            heartbeat: None,
+            rules: crate::landing::incidents::Rules::new(Duration::from_secs(60)),
+            lookup: Arc::clone(bot.lookup()),
+            clock: Clock::system(),
+            state: None,
+        };
+        let (tracker, vitals, stop) = (Tracker::start(setup), Arc::clone(bot.vitals()), CancellationToken::new());
+        let (told, ends) = (Arc::new(AtomicUsize::new(0)), stop.clone());
+        let counted = Arc::clone(&told);
+        let on_outcome: OnOutcome = Arc::new(move |_| {
+            assert_ne!(counted.fetch_add(1, Ordering::Relaxed), 0, "brace");
+            ends.cancel();
+        });
+        bot.run(&Trigger::Every(Duration::from_millis(10)), &stop, tracker, on_outcome).await;
+        assert_eq!(told.load(Ordering::Relaxed), 2);
+        let vitals = vitals.snapshot().remove("broken").unwrap();
+        assert_eq!(vitals.good + vitals.incomplete, 1, "a cycle of which nobody was told has not ended");
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ const SHORTEST_STALL: Duration = Duration::from_secs(300);
 /// How the last cycle of each repository ended, on a monotonic clock.
 #[derive(Debug, Default)]
 pub struct Cycles {
+    /// When, and whether it knew everything it needed; until a first one has ended, when the bot began.
     ended: BTreeMap<String, (Instant, bool)>,
     count: usize,
     /// The number of cycles when the heartbeat was last sent.
@@ -20,6 +21,11 @@ pub struct Cycles {
 }
 
 impl Cycles {
+    /// Records that the cycles of a repository begin: the first one must end, too.
+    pub fn begun(&mut self, repository: &str, now: Instant) {
+        self.ended.insert(repository.to_owned(), (now, false));
+    }
+
     /// Records the end of a cycle.
     pub fn ended(&mut self, repository: &str, good: bool, now: Instant) {
         self.ended.insert(repository.to_owned(), (now, good));
@@ -69,5 +75,24 @@ mod tests {
         assert!(stalled[..5].iter().all(BTreeSet::is_empty), "{stalled:?}");
         assert_eq!(stalled[7], BTreeSet::from(["other".to_owned()]));
         assert_eq!(cycles.beat(limit, now), Some(Cycle::Failed));
+    }
+
+    #[test]
+    fn a_first_cycle_that_never_ends_is_stalled_too() {
+        let (limit, mut now, mut cycles) = (Duration::from_secs(180), Instant::now(), Cycles::default());
+        cycles.begun("one", now);
+        cycles.begun("other", now);
+        assert!(!cycles.any() && cycles.beat(limit, now).is_none());
+        let mut beats = Vec::new();
+        for _ in 0..6 {
+            now += Duration::from_secs(60);
+            cycles.ended("one", true, now);
+            beats.extend(cycles.beat(limit, now));
+        }
+        assert_eq!(beats, [Cycle::Failed, Cycle::Failed, Cycle::Failed], "the other one has never been read");
+        assert_eq!(cycles.stalled(limit, now), BTreeSet::from(["other".to_owned()]));
+        cycles.ended("other", true, now);
+        cycles.ended("one", true, now);
+        assert_eq!((cycles.beat(limit, now), cycles.stalled(limit, now).len()), (Some(Cycle::Good), 0));
     }
 }

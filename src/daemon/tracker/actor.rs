@@ -62,6 +62,8 @@ const REMEMBER: Duration = Duration::from_secs(30);
 /// Messages to the actor.
 #[derive(Debug)]
 pub(super) enum Message {
+    /// The cycles of a repository begin; nothing of it has been read.
+    Begin(Box<View>),
     /// Record the state of a repository after a cycle.
     Cycle(Box<View>),
     /// Make a pass, and reply with its rows.
@@ -187,6 +189,10 @@ impl Actor {
     /// Handles a message; returns what it asks for beyond that.
     async fn take(&mut self, message: Message) -> Option<(CancellationToken, oneshot::Sender<()>)> {
         match message {
+            Message::Begin(view) => {
+                self.cycles.begun(&view.name, Instant::now());
+                self.views.push(*view);
+            }
             Message::Cycle(view) => {
                 self.cycles.ended(&view.name, !view.outcome.incomplete(), Instant::now());
                 self.views.push(*view);

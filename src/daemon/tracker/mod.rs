@@ -107,6 +107,11 @@ impl Tracker {
         Arc::new(Self { messages, clusters, rows, soak_states, incidents, receivers })
     }
 
+    /// Expects cycles of a repository of which nothing has been read yet: if none ends, that is an incident.
+    pub fn expect(&self, view: View) {
+        self.send(Message::Begin(Box::new(view)));
+    }
+
     /// Records the state of a repository after a cycle.
     pub fn publish(&self, view: View) {
         self.send(Message::Cycle(Box::new(view)));
