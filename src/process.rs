@@ -149,18 +149,38 @@ impl ProcessGroup {
         // All to their end before waiting: the leader stays unreaped until then, and a grandchild that holds a pipe open
         // falls under the time limit.
         let ((), stdout, stderr) = tokio::try_join!(write, all_of(stdout, output), head_of(stderr))?;
+        self.leader_ended().await;
+        self.end();
         let status = self.child.wait().await.map_err(RunError::Io)?;
-        self.id = None;
         Ok(Finished { success: status.success(), stdout, stderr })
+    }
+}
+
+impl ProcessGroup {
+    /// Waits until the leader has ended, without reaping it: as long as it is not reaped, the group's id is nobody else's.
+    async fn leader_ended(&self) {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        let Some(id) = self.id else { return };
+        let mut pause = Duration::from_millis(1);
+        let look = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        while let Ok(None) = waitid(WaitId::Pid(id), look) {
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(Duration::from_millis(50));
+        }
+    }
+
+    /// Ends what is left of the group.
+    fn end(&mut self) {
+        if let Some(id) = self.id.take() {
+            // Fails only when nothing of the group is left.
+            let _ended = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
+        }
     }
 }
 
 impl Drop for ProcessGroup {
     fn drop(&mut self) {
-        if let Some(id) = self.id {
-            // Fails only when nothing of the group is left.
-            let _ended = rustix::process::kill_process_group(id, rustix::process::Signal::KILL);
-        }
+        self.end();
     }
 }
 
@@ -186,4 +206,48 @@ async fn head_of(pipe: Option<impl AsyncRead + Unpin>) -> Result<Vec<u8>, RunErr
         }
     }
     Ok(kept)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "the programs of the tests")]
+mod tests {
+    use super::*;
+
+    async fn shell(script: &str, time: Duration) -> Result<Finished, RunError> {
+        run(Command::new("sh").args(["-c", script]), None, Bounds { time, output: 1000, memory: None }).await
+    }
+
+    /// Waits for the end of the process whose id this file has, which nobody here reaps.
+    async fn ends(file: &std::path::Path) {
+        let id = std::fs::read_to_string(file).unwrap();
+        let lives = || match std::fs::read_to_string(format!("/proc/{}/stat", id.trim())) {
+            // What nobody reaps is a zombie at most.
+            Ok(stat) => !stat.contains(") Z "),
+            Err(_) => false,
+        };
+        let all = async {
+            while lives() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), all).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    #[cfg(target_os = "linux")]
+    async fn what_a_program_leaves_behind_ends_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let left = folder.path().join("left");
+        let leaves = format!("sleep 999 >/dev/null 2>&1 & echo $! > '{}'; echo done", left.display());
+        let finished = shell(&leaves, Duration::from_secs(60)).await.unwrap();
+        assert!(finished.success && finished.stdout == b"done\n", "{finished:?}");
+        ends(&left).await;
+        // One that holds the pipes open, and one that hangs itself.
+        for hangs in ["sleep 999 & echo $! > 'LEFT'", "echo $$ > 'LEFT'; sleep 999; true"] {
+            let hangs = hangs.replace("LEFT", &left.display().to_string());
+            let ended = shell(&hangs, Duration::from_millis(300)).await;
+            assert!(matches!(ended, Err(RunError::Timeout)), "{ended:?}");
+            ends(&left).await;
+        }
+    }
 }

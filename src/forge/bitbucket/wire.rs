@@ -96,6 +96,12 @@ pub(super) struct CloudPerson {
     pub(super) nickname: Option<String>,
 }
 
+/// Somebody whose account may be gone, in which case the forge says `null`.
+fn or_gone<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<CloudPerson, D::Error> {
+    let gone = || CloudPerson { uuid: String::new(), account_id: None, nickname: Some("a deleted account".to_owned()) };
+    Ok(Option::<CloudPerson>::deserialize(deserializer)?.unwrap_or_else(gone))
+}
+
 impl CloudPerson {
     /// What people call them.
     pub(super) fn name(&self) -> &str {
@@ -115,6 +121,7 @@ impl CloudPerson {
 /// Somebody who has to do with a pull request.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct CloudParticipant {
+    #[serde(deserialize_with = "or_gone")]
     pub(super) user: CloudPerson,
     #[serde(default)]
     pub(super) approved: bool,
@@ -126,6 +133,7 @@ pub(super) struct CloudParticipant {
 /// A person in a list of people, of members or of rights.
 #[derive(Debug, Deserialize)]
 pub(super) struct CloudHolder {
+    #[serde(deserialize_with = "or_gone")]
     pub(super) user: CloudPerson,
     /// `read`, `write` or `admin`, in lists of rights.
     #[serde(default)]
@@ -145,6 +153,7 @@ pub(super) struct CloudActivity {
 #[derive(Debug, Deserialize)]
 pub(super) struct CloudApproval {
     date: String,
+    #[serde(deserialize_with = "or_gone")]
     pub(super) user: CloudPerson,
 }
 
@@ -404,5 +413,17 @@ mod tests {
         assert!(!pull(&["fast_forward", "rebase_fast_forward"]).wants_all_of_base());
         assert!(pull(&[]).shows(&CommitId::parse(&"a".repeat(40)).unwrap()));
         assert!(!pull(&[]).shows(&CommitId::parse(&"b".repeat(40)).unwrap()));
+    }
+
+    #[test]
+    fn an_account_that_is_gone_is_nobody_and_costs_the_others_nothing() {
+        let participants: Vec<CloudParticipant> = serde_json::from_value(json!([
+            { "user": null, "approved": true, "state": "approved" },
+            { "user": { "uuid": "{1}", "nickname": "ada" }, "approved": false, "state": null },
+        ]))
+        .unwrap();
+        let names: Vec<&str> = participants.iter().map(|it| it.user.name()).collect();
+        assert_eq!(names, ["a deleted account", "ada"]);
+        assert!(!participants[0].user.is("ada") && participants[0].user.uuid.is_empty());
     }
 }

@@ -190,6 +190,16 @@ fn a_link_in_place_of_the_folder_of_freezes_holds_everything_and_a_folder_of_pat
     let report = world.landfall(&["plan", "-o", "json"]).report();
     assert_eq!(report["actions"], json!([]), "{report:#}");
     assert!(contains(&report["problems"][0]["message"], ".landfallignore is a folder"), "{report:#}");
+
+    let world = due();
+    world.work("main", |folder| {
+        std::os::unix::fs::symlink("elsewhere", folder.join(".landfallignore")).unwrap();
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "--quiet", "-m", "a link"]);
+    });
+    let report = world.landfall(&["plan", "-o", "json"]).report();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(contains(&report["problems"][0]["message"], "symlink"), "{report:#}");
 }
 
 #[test]
