@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CliError;
-use crate::model::{Pin, RepoPath, SkipReason, Skipped};
-use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_candidate, too_big};
+use crate::model::{KeyPaths, Pin, RepoPath, SkipReason, Skipped};
+use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_read, too_big};
 
 /// How many bytes are read before they are scanned: a bound on memory for large trees.
 const BATCH: u64 = 64_000_000;
@@ -28,38 +28,46 @@ pub(super) struct ScanTarget {
     file: Option<String>,
     /// What was found.
     pub(super) found: TreeScan,
+    /// What policies declare of its files.
+    pub(super) declared: KeyPaths,
 }
 
 impl ScanTarget {
     /// Scans one PATH.
     pub(super) fn scan(path: &Path) -> Result<Self, CliError> {
-        Self::scan_with(path, &|_| false)
+        Self::scan_with(path, KeyPaths::default(), &|_| false)
     }
 
-    /// Scans one PATH; `named` says which additional files are Helm values files.
-    pub(super) fn scan_with(path: &Path, named: &dyn Fn(&RepoPath) -> bool) -> Result<Self, CliError> {
+    /// Scans one PATH; `declared` is what policies declare, for paths below the PATH's folder, and `named` says which additional
+    /// files are Helm values files.
+    pub(super) fn scan_with(
+        path: &Path,
+        declared: KeyPaths,
+        named: &dyn Fn(&RepoPath) -> bool,
+    ) -> Result<Self, CliError> {
         let problem = |error: &io::Error| CliError::caused(format!("cannot read {}", path.display()), error);
         let kind = fs::symlink_metadata(path).map_err(|error| problem(&error))?;
         // The person named this PATH, so a symlink to a folder is followed; a file is only edited where it actually is.
         if path.is_dir() {
-            let found = scan_folder(path, named).map_err(|error| problem(&error))?;
-            return Ok(Self { root: path.to_owned(), file: None, found });
+            let found = scan_folder(path, &declared, named).map_err(|error| problem(&error))?;
+            return Ok(Self { root: path.to_owned(), file: None, found, declared });
         }
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| RepoPath::parse(name).ok());
         let Some(name) = name.filter(|_| kind.is_file()) else {
             return Err(CliError::new(format!("{} is neither a folder nor a regular file", path.display())));
         };
-        if !is_candidate(&name) {
+        if !is_read(&declared, &name) {
             return Err(CliError::new(format!(
                 "{} is neither a YAML nor a JSON file, judging by its name",
                 path.display()
-            )));
+            ))
+            .hint("what is in other files is named by a policy's `keyPaths`"));
         }
-        let mut index = PinIndex::new();
+        let mut index = PinIndex::with(declared.clone());
         index.update(vec![read(path, name)]);
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
         // A values file that was named explicitly is one.
-        Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true) })
+        Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true), declared })
     }
 
     /// A file's path as displayed: relative to the given folder, or as the file was given.
@@ -128,7 +136,9 @@ struct Candidate {
 
 /// The files of a folder that may hold pins or say something about them, as they are on disk.
 pub(super) fn contents(root: &Path) -> io::Result<Vec<(RepoPath, Vec<u8>)>> {
-    let mut walk = Walk { root, ignore: Ignore::parse("").0, candidates: Vec::new(), special: Vec::new() };
+    let declared = KeyPaths::default();
+    let ignore = Ignore::parse("").0;
+    let mut walk = Walk { root, declared: &declared, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
     let files = read_all(root, &walk.candidates).into_iter().filter_map(|change| match change {
         FileChange::File { path, bytes } => Some((path, bytes)),
@@ -137,19 +147,19 @@ pub(super) fn contents(root: &Path) -> io::Result<Vec<(RepoPath, Vec<u8>)>> {
     Ok(files.collect())
 }
 
-fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
+fn scan_folder(root: &Path, declared: &KeyPaths, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
     let (ignore, problems) = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
         Ok(metadata) if metadata.is_file() => Ignore::read(&read_bytes(&root.join(IGNORE_FILE))?),
         Ok(_) => Ignore::closed("it is not a regular file"),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ignore::parse(""),
         Err(error) => return Err(error),
     };
-    let mut walk = Walk { root, ignore, candidates: Vec::new(), special: Vec::new() };
+    let mut walk = Walk { root, declared, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
     if walk.ignore.is_closed() {
         return Ok(TreeScan { pins: Vec::new(), skipped: problems.into_iter().chain(walk.ignore.overrun()).collect() });
     }
-    let mut index = PinIndex::new();
+    let mut index = PinIndex::with(declared.clone());
     index.update(walk.special);
     let mut rest = walk.candidates.as_slice();
     while !rest.is_empty() {
@@ -172,6 +182,7 @@ fn scan_folder(root: &Path, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<Tre
 #[derive(Debug)]
 struct Walk<'r> {
     root: &'r Path,
+    declared: &'r KeyPaths,
     ignore: Ignore,
     candidates: Vec<Candidate>,
     special: Vec<FileChange>,
@@ -213,7 +224,7 @@ impl Walk<'_> {
         // Names that are not valid repository paths are reported if they could have held something.
         let wanted = kind.is_dir()
             || (kind.is_symlink() && fs::metadata(entry.path()).is_ok_and(|target| target.is_dir()))
-            || parsed.as_ref().is_none_or(is_candidate);
+            || parsed.as_ref().is_none_or(|path| is_read(self.declared, path));
         let Some(parsed) = parsed.filter(|_| is_text && wanted) else {
             if wanted {
                 let reason = "it is not valid in a repository path".to_owned();

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::{self, RepositorySettings, load};
+use crate::model::KeyPaths;
 use crate::policy::PolicySet;
 
 use super::{CliError, Context};
@@ -46,6 +47,31 @@ pub(super) fn read(
     }
     let caps = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
     Ok(PolicySet::new(policies).with_caps(caps))
+}
+
+/// What the policies of the checkout around a PATH declare of the files below it; nothing where there are none. Policies that
+/// cannot be used are told, and declare nothing.
+pub(super) fn declared_around(path: &Path, context: &Context) -> KeyPaths {
+    let folder = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
+    let Ok(Some((root, below))) = checkout_around(folder) else { return KeyPaths::default() };
+    let place = root.join(POLICY_FOLDER);
+    let unusable = |reason: String| {
+        context.output.message(&format!(
+            "the policies in {} declare nothing here (`keyPaths`): {reason}; `landfall check` says more",
+            place.display()
+        ));
+        KeyPaths::default()
+    };
+    let files = match load::policy_files(&place) {
+        Ok(files) => files,
+        Err(error) => return unusable(error.to_string()),
+    };
+    let texts = files.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let (policies, diagnostics) = config::parse_policy_files(texts);
+    match diagnostics.iter().find(|diagnostic| diagnostic.is_error()) {
+        Some(error) => unusable(format!("{}:{}: {}", error.file, error.line, error.message)),
+        None => PolicySet::new(policies).key_paths().below(&below),
+    }
 }
 
 /// The error for files that cannot be used; what is wrong in them is told.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::at::At;
-use crate::model::MergeMethod;
+use crate::model::{Matches, MergeMethod};
 use crate::policy::{Enough, OnRetag, PinStyle, Require, Resume, WindowKind, Write};
 use crate::select::Direction;
 
@@ -29,6 +29,8 @@ pub(super) struct Policy {
     pub(super) paths: At<Vec<At<String>>>,
     /// Globs over image names; default: every image.
     pub(super) images: Option<At<Vec<At<String>>>>,
+    /// Values that no kind of pin recognises: which value in which files is the version of which image.
+    pub(super) key_paths: Option<At<Vec<At<KeyPath>>>>,
     /// The branch to write to; default: the repository's.
     pub(super) branch: Option<At<String>>,
     /// The environment of these paths; may use captures (`{env}`); default: the `{env}` capture.
@@ -69,6 +71,25 @@ pub(super) struct Policy {
     /// `hold` until somebody releases it, or `alert`, which holds it and is an incident; default: nobody looks, and a
     /// written digest stays.
     pub(super) on_retag: Option<At<OnRetag>>,
+}
+
+/// Values that are versions of an image: `path` or `pattern` says where in the files.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a key path as `{ files: […], path: …, image: … }`")]
+pub(super) struct KeyPath {
+    /// Globs from the repository's root, as in `paths`; their files are read whatever their names.
+    pub(super) files: At<Vec<At<String>>>,
+    /// The value's keys in YAML, JSON, TOML or HCL: `services.web.image`, `items[0].tag`, or a JSON Pointer
+    /// (`/items/0/tag`). `*` is each key or item; without it, the path must match exactly one value.
+    pub(super) path: Option<At<String>>,
+    /// A regular expression for any text, in place of `path`. Its group `(?P<tag>…)` is the value; `digest` and `image` may be
+    /// groups, too. `^` and `$` match at each line.
+    pub(super) pattern: Option<At<String>>,
+    /// How often `pattern` may match in a file: `one` (the default) or `every`.
+    pub(super) matches: Option<At<Matches>>,
+    /// The image of which the value is a tag, `tag@digest` or a digest; may use captures of `files` (`ghcr.io/acme/{app}`). Default:
+    /// the value is a whole reference, or `pattern` has a group `image`.
+    pub(super) image: Option<At<String>>,
 }
 
 /// The automatic rollback.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use gix::bstr::ByteSlice as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::model::{BranchName, CommitId};
+use crate::model::{BranchName, CommitId, KeyPaths};
 use crate::process::RunError;
 
 use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program};
@@ -68,9 +68,22 @@ struct Inner {
     maker: OnceLock<Arc<dyn MakesCommits>>,
     /// Recreating the mirror did not help, and nothing was fetched since: the fault is on the remote's side.
     remake_useless: AtomicBool,
+    /// What policies declare of its files.
+    declared: Mutex<KeyPaths>,
 }
 
 impl Mirror {
+    /// Sets what policies declare of its files: from now on, they are read so.
+    pub fn declares(&self, declared: KeyPaths) {
+        *self.inner.declared.lock().unwrap_or_else(PoisonError::into_inner) = declared;
+    }
+
+    /// What policies declare of its files.
+    #[must_use]
+    pub fn declared(&self) -> KeyPaths {
+        self.inner.declared.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Opens the mirror of a remote below `dir`, or creates it. One that is damaged, or of another address, is
     /// recreated. Nothing is fetched.
     ///
@@ -108,6 +121,7 @@ impl Mirror {
             signer: OnceLock::new(),
             maker: OnceLock::new(),
             remake_useless: AtomicBool::new(false),
+            declared: Mutex::default(),
         };
         Ok(Self { inner: Arc::new(inner) })
     }

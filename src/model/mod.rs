@@ -22,11 +22,13 @@ mod git;
 pub mod glob;
 mod image;
 mod incident;
+mod key_path;
 mod landing;
 mod listing;
 mod manifest;
 mod names;
 pub mod observation;
+mod pattern;
 mod pin;
 mod pull;
 mod quota;
@@ -44,10 +46,16 @@ pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
     is_web_address, one_line,
 };
+pub use key_path::{
+    DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, Matches, PathStep, TextMatch, TextPattern,
+    ValuePath,
+};
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
 pub use names::{instead, nearest};
+pub(crate) use pattern::without_extension;
+pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use pin::{MissingKeys, Pin, PinAlias, PinKind, PinLocation, PinRole, Span};
 pub use pull::{DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use quota::Quota;

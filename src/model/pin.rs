@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use serde::{Serialize, Serializer};
 
-use super::{ImageName, RepoPath, Version};
+use super::{ImageName, RepoPath, TextPattern, Version};
 
 /// The kind of a pin (CLI.md, `scan`). The kinds themselves are in `overlay`, one per file; for everything else a kind
 /// is its name and its role.
@@ -95,6 +95,30 @@ pub enum PinLocation {
         /// Whether missing keys may be added next to the tag.
         missing: MissingKeys,
     },
+    /// Bytes of a file that is not YAML, or that is read as a text: each exactly what it holds, without quotes.
+    Text {
+        /// The name, if it may be changed.
+        name: Option<Span>,
+        /// The tag, which may be followed by `@digest`.
+        tag: Option<Span>,
+        /// The digest, if it is apart from the tag.
+        digest: Option<Span>,
+        /// The pattern that found it, which must find it again.
+        pattern: Option<TextPattern>,
+    },
+}
+
+impl PinLocation {
+    /// The places of tag and digest.
+    #[must_use]
+    pub fn spans(&self) -> Vec<Span> {
+        match self {
+            Self::Reference(span) => vec![*span],
+            Self::Fields { tag, digest, .. } | Self::Text { tag, digest, .. } => {
+                [*tag, *digest].into_iter().flatten().collect()
+            }
+        }
+    }
 }
 
 /// What to do if a version or a name needs a key that is missing.

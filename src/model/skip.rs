@@ -70,6 +70,7 @@ pub enum SkipReason {
     NoRoom { places: usize, others: usize },
     NotUtf8,
     NotYaml { reason: String },
+    NotParsed { syntax: &'static str, reason: String },
     TooManyPins,
     LfsPointer,
     BadName { reason: String },
@@ -91,6 +92,15 @@ pub enum SkipReason {
     NotAnImage { reason: String },
     DigestTwice,
     ShaBeside,
+    NotText,
+    Heredoc,
+    Expression,
+    // What policies declare.
+    NothingMatches { place: String, origin: String },
+    SeveralMatch { place: String, origin: String, count: usize },
+    NeedsPattern { origin: String },
+    OtherImage { declared: String, written: String },
+    DeclaredTwice,
     // Entries and blocks.
     ImagesAlias,
     NotAnEntry,
@@ -162,6 +172,15 @@ impl SkipReason {
             | Self::NoRoom { .. }
             | Self::NotUtf8
             | Self::NotYaml { .. }
+            | Self::NotParsed { .. }
+            | Self::NotText
+            | Self::Heredoc
+            | Self::Expression
+            | Self::NothingMatches { .. }
+            | Self::SeveralMatch { .. }
+            | Self::NeedsPattern { .. }
+            | Self::OtherImage { .. }
+            | Self::DeclaredTwice
             | Self::TooManyPins
             | Self::LfsPointer
             | Self::BadName { .. }
@@ -246,6 +265,28 @@ impl fmt::Display for SkipReason {
                 }
             }
             Self::NotUtf8 => f.write_str("not valid UTF-8; the whole file is left alone"),
+            Self::NotParsed { syntax, reason } => {
+                write!(f, "not valid {syntax}: {reason}; no key path is looked up in it")
+            }
+            Self::NotText => f.write_str("not a text between quotes, so no version is written there"),
+            Self::Heredoc => f.write_str("a heredoc, not a text on one line"),
+            Self::Expression => f.write_str("an expression, not a fixed value"),
+            Self::NothingMatches { place, origin } => {
+                write!(f, "`{}` matches nothing in this file; {origin} declares it", place.escape_debug())
+            }
+            Self::SeveralMatch { place, origin, count } => write!(
+                f,
+                "`{}` matches {count} times, and {origin} declares one place: make it more precise, or say that all are meant (`*` in a path, `matches: every` beside a pattern)",
+                place.escape_debug()
+            ),
+            Self::NeedsPattern { origin } => write!(
+                f,
+                "there are no keys in a file of this name (YAML, JSON, TOML and HCL have them): in {origin}, write a `pattern` in place of the `path`"
+            ),
+            Self::OtherImage { declared, written } => {
+                write!(f, "it says {}, and the policy {}", written.escape_debug(), declared.escape_debug())
+            }
+            Self::DeclaredTwice => f.write_str("declared twice in policies, for different images"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
             Self::TooManyPins => f.write_str("too many images in one file"),
             Self::LfsPointer => f.write_str("kept in Git LFS: only a pointer to it is in the repository"),

@@ -10,8 +10,8 @@ use granit_parser::ScalarStyle;
 use super::literal::Literal;
 use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
-    Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation, RepoPath,
-    SkipReason, Skipped, Span, Tag, Version,
+    DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
+    RepoPath, SkipReason, Skipped, Span, Tag, Version,
 };
 
 /// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file.
@@ -85,6 +85,8 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) path: &'t RepoPath,
     pub(super) tree: &'t Tree<'a>,
     pub(super) frame: Frame<'t>,
+    /// What policies declare of the file.
+    pub(super) declared: &'t [DeclaredValue<'t>],
     /// Whether what is found now counts only if the file is a Helm values file.
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
@@ -102,6 +104,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             path,
             tree,
             frame,
+            declared: &[],
             values: false,
             drafts: Vec::new(),
             skips: Vec::new(),
@@ -130,6 +133,19 @@ impl<'t, 'a> Collector<'t, 'a> {
     /// Reports a setter marker that belongs to nothing, whatever happens to its line.
     pub(super) fn broken_marker(&mut self, line: u32, reason: SkipReason) {
         self.push_skip(self.file_line(line), reason, None, None);
+    }
+
+    /// Reports a declaration at the value that is too much, whatever else is said of that.
+    pub(super) fn broken_declaration(&mut self, node: Id, reason: SkipReason) {
+        self.push_skip(self.line(node), reason, None, None);
+    }
+
+    /// Reports something about the file as a whole.
+    pub(super) fn skip_file(&mut self, reason: SkipReason) {
+        if self.has_room() {
+            let skipped = Skipped::file(self.path.as_str(), reason);
+            self.skips.push(Skip { skipped, node: None, values: false });
+        }
     }
 
     fn push_skip(&mut self, line: usize, reason: SkipReason, image: Option<ImageName>, node: Option<Id>) {
@@ -377,7 +393,7 @@ fn reference_text(text: &str, form: ReferenceForm) -> &str {
 }
 
 /// Parses a tag scalar: `tag`, or `tag@digest`, which some charts accept.
-fn written_version(text: &str) -> Result<Version, SkipReason> {
+pub(super) fn written_version(text: &str) -> Result<Version, SkipReason> {
     let (tag, digest) = match text.split_once('@') {
         Some((tag, digest)) => (tag, Some(Digest::parse(digest).map_err(|error| not_an_image(&error))?)),
         None => (text, None),

@@ -10,8 +10,8 @@
 use super::collector::{is_empty_scalar, unquoted};
 use super::prove::{ScalarChange, ScalarHead, prove};
 use super::quote::needs_quotes;
-use super::{MAX_BYTES, too_big};
-use crate::model::{Digest, ImageName, MissingKeys, Pin, PinLocation, RepoPath, Span, Tag, Version};
+use super::{MAX_BYTES, prove_text, splice as texts, too_big};
+use crate::model::{Digest, ImageName, MissingKeys, Pin, PinLocation, RepoPath, Span, Tag, TextPattern, Version};
 
 /// A pin and what to write into it.
 #[derive(Debug, Clone)]
@@ -100,11 +100,55 @@ pub fn edit_with(
         return Err(unreadable(too_big().to_string()));
     }
     let text = std::str::from_utf8(bytes).map_err(|_| unreadable("not valid UTF-8".to_owned()))?;
+    if let Some(edit) = edits.iter().find(|edit| edit.pin.path != *path) {
+        return Err(moved(edit.pin));
+    }
+    let (texts, rest): (Vec<&PinEdit<'_>>, Vec<_>) =
+        edits.iter().partition(|edit| matches!(edit.pin.location, PinLocation::Text { .. }));
+    if texts.is_empty() {
+        return edit_yaml(path, text, &rest, old_digest);
+    }
+    let (new, changes) = edit_text(path, text, &texts, old_digest)?;
+    // What is left is where those changes have moved it.
+    let pins: Vec<Pin> = rest.iter().map(|edit| texts::moved_pin(edit.pin, &changes)).collect();
+    let rest = pins.iter().zip(&rest).map(|(pin, edit)| PinEdit { pin, ..(*edit).clone() });
+    let rest: Vec<PinEdit<'_>> = rest.collect();
+    if rest.is_empty() {
+        Ok(new.into_bytes())
+    } else {
+        edit_yaml(path, &new, &rest.iter().collect::<Vec<_>>(), old_digest)
+    }
+}
+
+/// The edit of a text that is not read as YAML, and its changes.
+fn edit_text(
+    path: &RepoPath,
+    text: &str,
+    edits: &[&PinEdit<'_>],
+    old_digest: OldDigest,
+) -> Result<(String, Vec<ScalarChange>), EditError> {
+    let (mut changes, mut patterns): (Vec<_>, Vec<&TextPattern>) = (Vec::new(), Vec::new());
+    for edit in edits {
+        plan(edit, old_digest, &mut changes)?;
+        if let PinLocation::Text { pattern: Some(pattern), .. } = &edit.pin.location
+            && !patterns.contains(&pattern)
+        {
+            patterns.push(pattern);
+        }
+    }
+    let (pins, changes) = merge(path, changes)?;
+    let new = texts::splice(text, &changes);
+    let gone =
+        || EditError::Unproven { path: path.to_string(), reason: "it is not the file that was scanned".to_owned() };
+    let new = new.ok_or_else(|| pins.first().map_or_else(gone, |pin| moved(pin)))?;
+    prove_text::prove(path, (text, &new), &changes, patterns)
+        .map_err(|reason| EditError::Unproven { path: path.to_string(), reason })?;
+    Ok((new, changes))
+}
+
+fn edit_yaml(path: &RepoPath, text: &str, edits: &[&PinEdit<'_>], old_digest: OldDigest) -> Result<Vec<u8>, EditError> {
     let mut changes = Vec::new();
     for edit in edits {
-        if edit.pin.path != *path {
-            return Err(moved(edit.pin));
-        }
         plan(edit, old_digest, &mut changes)?;
     }
     let (pins, changes) = merge(path, changes)?;
@@ -159,6 +203,7 @@ fn plan<'p>(
             vec![ScalarChange { span: *span, head, old: tail(&pin.version), new: tail(&to), add: Vec::new() }]
         }
         PinLocation::Fields { name, tag, digest, missing } => fields(edit, &to, (*name, *tag, *digest), *missing)?,
+        PinLocation::Text { name, tag, digest, .. } => fields(edit, &to, (*name, *tag, *digest), MissingKeys::Refused)?,
     };
     into.extend(changes.into_iter().map(|change| (pin, change)));
     Ok(())

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::values_names::ValuesNames;
-use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_file};
-use crate::model::{Pin, RepoPath, SkipReason, Skipped};
+use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_with};
+use crate::model::{KeyPaths, Pin, RepoPath, SkipReason, Skipped};
 
 /// Number of threads for a large update.
 const MAX_THREADS: usize = 4;
@@ -66,6 +66,8 @@ pub struct TreeScan {
 /// All files of one tree.
 #[derive(Debug, Clone, Default)]
 pub struct PinIndex {
+    /// What policies declare.
+    declared: KeyPaths,
     files: BTreeMap<String, Entry>,
     ignore: Ignore,
     ignore_problems: Vec<Skipped>,
@@ -104,6 +106,18 @@ impl PinIndex {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An index of no files, for what policies declare.
+    #[must_use]
+    pub fn with(declared: KeyPaths) -> Self {
+        Self { declared, ..Self::default() }
+    }
+
+    /// What policies declare, as it was when the files were scanned.
+    #[must_use]
+    pub fn declared(&self) -> &KeyPaths {
+        &self.declared
     }
 
     /// Lets it keep no more than so many places ([`FileScan::places`]) from now on. Files beyond are not read, and reported.
@@ -145,9 +159,9 @@ impl PinIndex {
 
     fn update_slice(&mut self, mut changes: Vec<FileChange>) {
         if !self.has_room() {
-            changes.iter_mut().for_each(unread);
+            changes.iter_mut().for_each(|change| unread(&self.declared, change));
         }
-        let scans = scan_all(&changes);
+        let scans = scan_all(&self.declared, &changes);
         for (change, scan) in changes.into_iter().zip(scans) {
             match (change, scan) {
                 (FileChange::File { path, bytes }, _) if path.as_str() == IGNORE_FILE => {
@@ -371,9 +385,9 @@ fn size(change: &FileChange) -> usize {
 }
 
 /// Turns a file that would have to be scanned into one that is not read.
-fn unread(change: &mut FileChange) {
+fn unread(declared: &KeyPaths, change: &mut FileChange) {
     if let FileChange::File { path, .. } = change
-        && super::is_candidate(path)
+        && super::is_read(declared, path)
         && path.as_str() != IGNORE_FILE
     {
         *change = FileChange::Unread { path: path.to_string() };
@@ -381,9 +395,9 @@ fn unread(change: &mut FileChange) {
 }
 
 /// The scan of each changed file; `None` for changes that are not files.
-fn scan_all(changes: &[FileChange]) -> Vec<Option<FileScan>> {
+fn scan_all(declared: &KeyPaths, changes: &[FileChange]) -> Vec<Option<FileScan>> {
     let scan = |change: &FileChange| match change {
-        FileChange::File { path, bytes } if super::is_candidate(path) => Some(scan_file(path, bytes)),
+        FileChange::File { path, bytes } if super::is_read(declared, path) => Some(scan_with(declared, path, bytes)),
         _ => None,
     };
     let total: usize = changes.iter().map(size).sum();

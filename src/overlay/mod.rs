@@ -1,4 +1,4 @@
-//! Finds pins in YAML text, and changes their bytes in place.
+//! Finds pins in YAML text, and in any other that a policy declares, and changes their bytes in place.
 //!
 //! Promises:
 //! - [`scan_file`] never fails and never panics, whatever the bytes. What it cannot read or must not touch is reported
@@ -11,7 +11,8 @@
 //!
 //! Design: `tree` turns granit-parser's events into a flat tree with byte ranges; `kinds` decide which scalars make up
 //! a pin; `collector` turns those into a pin or a reason; `edit` splices bytes; `prove` compares the events of both
-//! texts. [`PinIndex`] keeps the scans of a whole tree of files, so that a change costs only the changed files, and
+//! texts. What policies declare of other files is read by `text`, TOML and HCL as an `outline`, edited by `splice` and proved by
+//! `prove_text`. [`PinIndex`] keeps the scans of a whole tree of files, so that a change costs only the changed files, and
 //! decides which files are Helm values. [`Reach`] knows which kustomizations and charts are built from a file.
 //! [`Ignore`] is `.landfallignore`; [`Documents`] is for those who look for other things than pins.
 
@@ -24,11 +25,17 @@ mod kinds;
 mod links;
 mod literal;
 mod named;
+mod outline;
 mod prove;
+mod prove_text;
 mod quote;
 mod reach;
 mod scan;
+mod splice;
+mod syntax;
+mod text;
 mod tree;
+mod value;
 mod values_names;
 
 #[cfg(test)]
@@ -42,9 +49,10 @@ pub use kinds::{PIN_KINDS, pin_kind};
 pub use links::{Declares, Link, LinkField, Links};
 pub(crate) use reach::ancestors;
 pub use reach::{BuildRoot, MAX_ROOTS, Reach, Reached, normal_folder};
-pub use scan::{scan_file, too_big};
+pub use scan::{scan_file, scan_with, too_big};
+use syntax::Syntax;
 
-use crate::model::{Pin, RepoPath, Skipped};
+use crate::model::{KeyPaths, Pin, RepoPath, Skipped};
 
 /// Maximum size of a file that is read, in bytes.
 pub const MAX_BYTES: usize = 16_000_000;
@@ -108,4 +116,10 @@ pub fn is_candidate(path: &RepoPath) -> bool {
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
         || kinds::is_kustomization_file(name)
         || path.as_str() == IGNORE_FILE
+}
+
+/// The same where policies declare more ([`KeyPaths`]).
+#[must_use]
+pub fn is_read(declared: &KeyPaths, path: &RepoPath) -> bool {
+    is_candidate(path) || declared.name(path)
 }

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, kinds, values_names};
-use crate::model::{RepoPath, SkipReason, Skipped};
+use super::{FileScan, MAX_BYTES, Syntax, kinds, text, values_names};
+use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
@@ -18,18 +18,25 @@ static LARGE_TREE: Mutex<()> = Mutex::new(());
 /// Finds the pins of a file. Never fails: what cannot be read or must not be touched is in `skipped`, with the reason.
 #[must_use]
 pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
+    scan_with(&KeyPaths::default(), path, bytes)
+}
+
+/// The same where policies declare more values.
+#[must_use]
+pub fn scan_with(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan {
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
     let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
-    read(path, bytes).unwrap_or_else(|(line, reason)| FileScan {
-        skipped: vec![Skipped { line, ..Skipped::file(path.as_str(), reason) }],
-        ..FileScan::default()
-    })
+    read(&declared.of(path), path, bytes).unwrap_or_else(|whole| left_alone(path, whole))
+}
+
+fn left_alone(path: &RepoPath, (line, reason): Whole) -> FileScan {
+    FileScan { skipped: vec![Skipped { line, ..Skipped::file(path.as_str(), reason) }], ..FileScan::default() }
 }
 
 /// Why a whole file is left alone, and the line that shows it.
 type Whole = (Option<usize>, SkipReason);
 
-fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
+fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     if bytes.len() > MAX_BYTES {
         return Err((None, too_big()));
     }
@@ -40,6 +47,26 @@ fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     if text.starts_with(LFS_POINTER) {
         return Err((None, SkipReason::LfsPointer));
     }
+    let syntax = Syntax::of(path);
+    let mut scan = match syntax {
+        // What is not YAML as it stands may still be a text.
+        Syntax::Yaml => match yaml(declared, path, text) {
+            Err((_, SkipReason::Sops)) => return Err((None, SkipReason::Sops)),
+            read => read.unwrap_or_else(|whole| left_alone(path, whole)),
+        },
+        Syntax::Toml | Syntax::Hcl | Syntax::Text if declared.is_empty() => return Ok(FileScan::default()),
+        Syntax::Toml | Syntax::Hcl | Syntax::Text if text.contains("ENC[AES256") => {
+            return Err((None, SkipReason::Sops));
+        }
+        Syntax::Toml | Syntax::Hcl | Syntax::Text => FileScan::default(),
+    };
+    if !declared.is_empty() {
+        text::declared(path, text, syntax, declared, &mut scan);
+    }
+    Ok(scan)
+}
+
+fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<FileScan, Whole> {
     let tree = tree::parse(text, kinds::SETTER).map_err(|error| {
         let reason = match text.contains("{{") {
             true => SkipReason::TemplateFile,
@@ -51,7 +78,7 @@ fn read(path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     if tree.roots.iter().any(|root| has_sops(&tree, *root) || (encrypted && has_encrypted(&tree, *root))) {
         return Err((None, SkipReason::Sops));
     }
-    collect(path, &tree).ok_or((None, SkipReason::TooManyPins))
+    collect(declared, path, &tree).ok_or((None, SkipReason::TooManyPins))
 }
 
 /// Why a file of this size is not read.
@@ -60,8 +87,8 @@ pub fn too_big() -> SkipReason {
     SkipReason::TooLarge { megabytes: MAX_BYTES / 1_000_000 }
 }
 
-fn collect(path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
-    let mut collector = Collector::new(path, tree, Frame::File);
+fn collect(declared: &[DeclaredValue<'_>], path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
+    let mut collector = Collector { declared, ..Collector::new(path, tree, Frame::File) };
     let mut scan = FileScan::default();
     for (number, root) in tree.roots.iter().enumerate() {
         collector.document(*root);

@@ -163,8 +163,8 @@ fn is_scope(place: &UpdatePlace, environment: Option<&String>, policy: Option<&S
     }
 }
 
-/// Whether a file belongs to an overlay, which is a folder or the name of a file without its extension.
+/// Whether a file belongs to an overlay, which is a folder or the name of a file without its extension, if it has one.
 fn is_below(path: &RepoPath, overlay: &str) -> bool {
     let rest = path.as_str().strip_prefix(overlay);
-    overlay.is_empty() || rest.is_some_and(|rest| rest.starts_with(['/', '.']))
+    overlay.is_empty() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '.']))
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{BranchName, ImageName, MergeMethod, RepoPath};
+use crate::model::{BranchName, ImageName, KeyPath, MergeMethod, RepoPath};
 use crate::select::TagPolicy;
 
 use super::{GroupTemplate, ImagePattern, PathPattern, Window};
@@ -80,6 +80,8 @@ pub struct Policy {
     pub paths: Vec<PathPattern>,
     /// The images it applies to; empty: every image.
     pub images: Vec<ImagePattern>,
+    /// What it declares of values that no kind of pin recognises.
+    pub key_paths: Vec<KeyPath>,
     /// Its fields.
     pub fields: Fields,
     /// Where the policy begins.

@@ -7,24 +7,23 @@
 //! never written ([`Write::Never`]). A cap in the bot's own configuration is never exceeded, whatever a repository's
 //! policies request.
 //!
-//! Design: [`pattern`](PathPattern) parses globs with captures, [`schedule`](Schedule) cron in a time zone,
+//! Design: [`PathPattern`](crate::model::PathPattern) parses globs with captures, [`schedule`](Schedule) cron in a time zone,
 //! [`template`](GroupTemplate) grouping keys; [`PolicySet`] layers policies in order, later fields winning.
 
 mod code_owners;
 mod fields;
 mod message_template;
-mod pattern;
 mod schedule;
 mod set;
 mod template;
 
+pub use crate::model::{Captures, ImagePattern, PathPattern, PatternError};
 pub use code_owners::{CodeOwners, PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
     CURRENT, Cap, Enough, Fields, OnRetag, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
     Rollback, SourceLocation, Sourced, Write,
 };
 pub use message_template::{MessageTemplate, MessageTemplates, TemplateUse, is_reserved};
-pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, local, windows_state};
 pub use set::{Capped, Effective, PolicyMatch, PolicySet};
 pub(crate) use template::names as template_names;

@@ -210,7 +210,7 @@ impl Report {
         }
         let Some(set) = self.policies(&folder, repository)? else { return Ok(()) };
         self.decisions(&folder)?;
-        let target = ScanTarget::scan_with(root, &|path| set.names_file(path))?;
+        let target = ScanTarget::scan_with(root, set.key_paths(), &|path| set.names_file(path))?;
         self.coverage(&set, &target.found);
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::cli::render::landings::{self, UpdateStatus};
 use crate::config::{self, PolicySource, RepositorySettings};
 use crate::message::{PolicyFieldText, policy_fields};
 use crate::model::{ImageName, RepoPath, Tracked, TrackedThing};
-use crate::overlay::{TreeScan, is_candidate};
+use crate::overlay::{TreeScan, is_read};
 use crate::policy::{Fields, PolicyMatch, PolicySet, SourceLocation};
 
 use super::files::ScanTarget;
@@ -188,7 +188,7 @@ impl Known<'_> {
         let of = |found: &TreeScan| found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone())).collect();
         let mut pins: Vec<_> = match &self.files {
             Files::Read(found) => of(found),
-            Files::Checkout(root) => of(&ScanTarget::scan_with(root, &named)?.found),
+            Files::Checkout(root) => of(&ScanTarget::scan_with(root, self.policies.key_paths(), &named)?.found),
             Files::Remote(settings, repository) => of(&remote::read(settings, repository)?.found),
         };
         pins.sort();
@@ -204,7 +204,7 @@ type Targets = Vec<(RepoPath, Option<ImageName>)>;
 fn targets(args: &ExplainArgs, path: Option<&RepoPath>, known: &Known<'_>) -> Result<Targets, CliError> {
     let image = args.image.as_deref();
     let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
-    if let Some(path) = path.filter(|path| is_candidate(path)) {
+    if let Some(path) = path.filter(|path| is_read(&known.policies.key_paths(), path)) {
         let given = || image.and_then(|image| ImageName::parse(image).ok());
         // With an image's full name, or a file on a remote, there is no need to read the other files.
         let whole = image.is_some_and(|image| image.contains('/'));

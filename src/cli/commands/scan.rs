@@ -110,10 +110,10 @@ pub(super) fn run(args: &ScanArgs, context: &Context) -> Result<Exit, CliError> 
     for path in &args.paths {
         let named = if filters.names_place() { Some(Named::new(args, path, context)?) } else { None };
         let target = match &named {
-            Some(named) => ScanTarget::scan_with(path, &|path| {
+            Some(named) => ScanTarget::scan_with(path, named.policies.key_paths().below(&named.below), &|path| {
                 named.path(path.as_str()).is_some_and(|path| named.policies.names_file(&path))
             })?,
-            None => ScanTarget::scan(path)?,
+            None => ScanTarget::scan_with(path, policies::declared_around(path, context), &|_| false)?,
         };
         if let Some(named) = &named {
             // An environment that a policy names exists before its first file does.

@@ -11,9 +11,9 @@ use serde::Serialize;
 
 use super::files::{ScanTarget, read_bytes, replace};
 use super::scan::PinView;
-use super::{CliError, Context, Exit, table};
+use super::{CliError, Context, Exit, policies, table};
 use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Skipped, Tag, Version, visible};
-use crate::overlay::{OldDigest, PinEdit, edit_with, scan_file};
+use crate::overlay::{OldDigest, PinEdit, edit_with, scan_with};
 
 /// Arguments of `landfall set-image`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +73,7 @@ pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliErr
     let (mut report, mut rewrites, mut left) = (Report { pins: Vec::new() }, BTreeMap::new(), Vec::new());
     let mut selected = Vec::new();
     for path in &paths {
-        let target = ScanTarget::scan(path)?;
+        let target = ScanTarget::scan_with(path, policies::declared_around(path, context), &|_| false)?;
         for (file, pins) in target.by_file() {
             plan(&target, file, &pins, &settings, &mut report, &mut rewrites)?;
         }
@@ -206,7 +206,7 @@ fn plan(
     let old = read_bytes(&path).map_err(|error| problem(&error))?;
     let new = edit_with(file, &old, &edits, OldDigest::Drop).map_err(|error| problem(&error))?;
     // The report shows what a scan finds now, not what was requested.
-    let after = scan_file(file, &new);
+    let after = scan_with(&target.declared, file, &new);
     for edit in &edits {
         let now = after.pins.iter().chain(&after.values).find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);
         let view = PinView::new(target.shown(file.as_str()), now);

@@ -18,6 +18,7 @@ use super::fault::{Mark, Sink};
 use super::raw_policy as raw;
 use super::{value, yaml};
 
+mod key_paths;
 mod pull_request;
 mod starving;
 
@@ -57,15 +58,19 @@ pub fn parse_policies(file_name: &str, text: &str) -> Result<Vec<Policy>, Vec<Di
 pub fn parse_policy_files<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Vec<Policy>, Vec<Diagnostic>) {
     let mut policies: Vec<Policy> = Vec::new();
     let mut diagnostics = Vec::new();
-    let (mut patterns, mut filters) = (0, 0);
+    let (mut patterns, mut filters, mut texts) = (0, 0, 0);
     for (name, text) in files {
         match parse_policies(name, text) {
             Ok(more) => {
                 patterns += more.iter().map(pattern_bytes).sum::<usize>();
+                texts += more.iter().map(key_paths::patterns).sum::<usize>();
                 filters += more.iter().filter(|policy| has_filter(policy)).count();
                 let refused = match () {
                     () if patterns > MAX_PATTERNS => Some(too_many_patterns()),
                     () if filters > MAX_FILTERS => Some(format!("more than {MAX_FILTERS} filters")),
+                    () if texts > key_paths::MAX_PATTERNS => {
+                        Some(format!("more than {} key paths with a `pattern`", key_paths::MAX_PATTERNS))
+                    }
                     () if policies.len() + more.len() > MAX_POLICIES => {
                         Some(format!("more than {MAX_POLICIES} entries"))
                     }
@@ -117,7 +122,7 @@ fn pattern_bytes(policy: &Policy) -> usize {
     let tags = policy.fields.tags.as_ref().map(|tags| &tags.value);
     let ignore = tags.map_or(0, |tags| tags.ignore.iter().map(|glob| glob.as_str().len()).sum());
     let images = policy.images.iter().map(|pattern| pattern.as_str().len());
-    paths.chain(images).chain([ignore]).sum()
+    paths.chain(images).chain([ignore, key_paths::bytes(policy)]).sum()
 }
 
 fn too_many_patterns() -> String {
@@ -159,8 +164,9 @@ fn policy(at: &At<raw::Policy>, sink: &mut Sink<'_>) -> Option<Policy> {
     let name = sink.read(&raw.name, |name| value::name(name));
     let paths = list(&raw.paths, sink, PathPattern::parse);
     let images = raw.images.as_ref().map(|images| list(images, sink, ImagePattern::parse)).unwrap_or_default();
+    let key_paths = key_paths::key_paths(raw, sink);
     let fields = fields(raw, &paths, sink);
-    Some(Policy { name: name?, paths, images, fields, origin: sink.origin(at.mark) })
+    Some(Policy { name: name?, paths, images, key_paths, fields, origin: sink.origin(at.mark) })
 }
 
 /// A list that must not be empty; errors of `parse` are collected.

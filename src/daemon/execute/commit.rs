@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
 use crate::model::{BranchName, CommitId, RepoPath};
-use crate::overlay::{PinEdit, edit, scan_file};
+use crate::overlay::{PinEdit, edit, scan_with};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
 use super::{Executor, Making, Remote};
@@ -183,6 +183,7 @@ impl<R: Remote, P> Executor<R, P> {
         };
         let paths: Vec<RepoPath> = by_file.keys().copied().cloned().collect();
         let entries = self.remote.entries(parent, &paths)?;
+        let declared = self.remote.declared();
         let mut files = Vec::new();
         for (path, pins) in by_file {
             let Some(TreeEntry::File { id, .. }) = entries.get(path) else {
@@ -193,7 +194,7 @@ impl<R: Remote, P> Executor<R, P> {
                 return Err(wrong(path, "it is too large to read".to_owned()));
             };
             // An earlier commit in the same push may have shifted the spans; the same key finds the pin again.
-            let now = scan_file(path, &bytes);
+            let now = scan_with(&declared, path, &bytes);
             let mut edits = Vec::new();
             for (update, pin) in pins {
                 let here = now.pins.iter().chain(&now.values).find(|here| here.key == pin.key && here.kind == pin.kind);

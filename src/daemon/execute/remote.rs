@@ -10,7 +10,7 @@ use crate::git::{
     Blob, BlobId, GitError, LogEntry, Mirror, NewCommit, NewFiles, NewTree, RefResult, RefUpdate, TreeBudget,
     TreeChange, TreeEntry, TreePath,
 };
-use crate::model::{CommitId, DequeueOutcome, Merge, MergeOutcome, PullRequestSpec, RepoPath};
+use crate::model::{CommitId, DequeueOutcome, KeyPaths, Merge, MergeOutcome, PullRequestSpec, RepoPath};
 
 /// Branches or other refs of a remote, full name → commit.
 pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
@@ -44,6 +44,7 @@ remote! {
         fn made(&self, planned: &CommitId) -> Result<CommitId, GitError>;
     }
     mirrored {
+        fn declared(&self) -> KeyPaths;
         fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;
         fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError>;
         fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;

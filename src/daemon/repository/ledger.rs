@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::git::{Blob, GitError, KeptKey, LogEntry, MarkedLog, Mirror, TreeBudget, TreeEntry, TreePath};
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
-use crate::overlay::{is_candidate, scan_file};
+use crate::overlay::{is_read, scan_with};
 use crate::plan::{
     CommitProof, Ledger, MovedPin, RecordLimit, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts,
 };
@@ -73,7 +73,8 @@ pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> R
     // Everything that a verdict depends on besides the commits themselves.
     let (version, signed_by) = (env!("CARGO_PKG_VERSION"), mirror.signing_keys());
     let author = rules.author.map_or("", |author| &author.email);
-    let made_from = format!("ledger {version} {} {author} {} {signed_by}", rules.bot.email, rules.decisions);
+    let declared = mirror.declared().fingerprint();
+    let made_from = format!("ledger {version} {} {author} {} {signed_by} {declared}", rules.bot.email, rules.decisions);
     let name = format!("ledger {}", rules.branch);
     let key = KeptKey { name: &name, made_from: &made_from };
     let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());
@@ -192,13 +193,14 @@ fn prove(
     } else {
         ReleaseAuthority::Nobody
     };
+    let declared = mirror.declared();
     let paths: Vec<RepoPath> = changes
         .into_iter()
         .filter_map(|change| match change {
             crate::git::TreeChange { path: TreePath::Usable(path), now: Some(TreeEntry::File { .. }) } => Some(path),
             _ => None,
         })
-        .filter(is_candidate)
+        .filter(|path| is_read(&declared, path))
         .collect();
     let before = match parent {
         Some(parent) => versions(mirror, parent, &paths)?,
@@ -227,7 +229,7 @@ fn versions(
     for (path, entry) in mirror.entries(commit, paths)? {
         let TreeEntry::File { id, .. } = entry else { continue };
         let Some(Blob::Body(bytes)) = mirror.read_blobs(&[id])?.pop() else { continue };
-        let scan = scan_file(&path, &bytes);
+        let scan = scan_with(&mirror.declared(), &path, &bytes);
         for pin in scan.pins.into_iter().chain(scan.values) {
             versions.insert((path.clone(), pin.kind, pin.key, pin.name), pin.version);
         }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{Diagnostic, OwnBranch, PolicySource, parse_policy_files};
-use crate::model::{BranchName, FailureCode};
+use crate::model::{BranchName, FailureCode, KeyPaths};
 use crate::plan::{KnownNames, Problem};
 use crate::policy::{Policy, PolicySet};
 
@@ -18,14 +18,22 @@ pub(super) struct ReadPolicies {
     files: BTreeMap<String, PolicyFile>,
     policies: Vec<Policy>,
     problems: Vec<Problem>,
+    /// What the policies declare of files.
+    pub(super) declared: KeyPaths,
 }
 
 impl ReadPolicies {
     pub(super) fn new(source: &PolicySource, given: Option<Vec<Policy>>) -> Self {
         let folder = source.folder().filter(|_| given.is_none()).map(str::to_owned);
-        let mut new =
-            Self { folder, files: BTreeMap::new(), policies: given.unwrap_or_default(), problems: Vec::new() };
+        let mut new = Self {
+            folder,
+            files: BTreeMap::new(),
+            policies: given.unwrap_or_default(),
+            problems: Vec::new(),
+            declared: KeyPaths::default(),
+        };
         new.parse();
+        new.declared = PolicySet::new(new.policies.clone()).key_paths();
         new
     }
 
@@ -77,6 +85,7 @@ impl ReadPolicies {
             });
         }
         self.policies = if problems.is_empty() { policies } else { Vec::new() };
+        self.declared = PolicySet::new(self.policies.clone()).key_paths();
         self.problems = problems;
     }
 }

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Digest, Pin, PinKind, RepoPath, Tag, Version};
-use crate::overlay::{PinEdit, edit, scan_file};
+use crate::overlay::{PinEdit, edit, scan_with};
 use crate::plan::{CarriedUpdate, RecordLimit, carried, trailer};
 
 /// How often the base may have been merged into a branch.
@@ -140,7 +140,8 @@ fn file_as_recorded<R: Remote>(
         read => read,
     };
     let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
-    let (there, here) = (scan_file(path, &old), scan_file(path, &new));
+    let declared = remote.declared();
+    let (there, here) = (scan_with(&declared, path, &old), scan_with(&declared, path, &new));
     let mut now: HashMap<(PinKind, &str), &Version> = HashMap::new();
     for pin in here.pins.iter().chain(&here.values) {
         now.entry((pin.kind, &pin.key)).or_insert(&pin.version);
@@ -183,11 +184,11 @@ impl Carries {
     }
 
     /// The version that a pin is said to go to: by a record of its image for a folder above its file, or for the file
-    /// without its extension.
+    /// without its extension, if it has one.
     fn version(&self, pin: &Pin) -> Option<Version> {
         let places = self.to.get(&pin.name.to_string())?;
         let path = pin.path.as_str();
-        let overlays = path.match_indices(['/', '.']).map(|(at, _)| &path[..at]).chain(std::iter::once(""));
+        let overlays = path.match_indices(['/', '.']).map(|(at, _)| &path[..at]).chain(["", path]);
         let found = overlays.filter_map(|overlay| places.get(overlay)).min_by_key(|(nth, _)| *nth);
         found.map(|(_, version)| version.clone())
     }
@@ -233,6 +234,7 @@ pub(in crate::daemon) fn records_the_same(message: &str, expected: &str) -> bool
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::scan_file;
 
     #[test]
     fn a_version_is_read_back_as_it_was_written() {
@@ -281,6 +283,7 @@ mod tests {
             ("", "docker.io/library/api", "4.0.0"),
             ("charts/web/values-prod", web, "5.0.0"),
             ("apps/web/pro", web, "6.0.0"),
+            ("tags/prod/web", web, "7.0.0"),
         ];
         let message: String = records.iter().map(|(overlay, image, to)| text(overlay, image, to)).collect();
         let carries = Carries::of(&carried(&message));
@@ -289,16 +292,16 @@ mod tests {
             ("apps/web/prod.yaml", "web", Some("2.0.0")),
             ("apps/web/product/k.yaml", "web", Some("3.0.0")),
             ("x/k.yaml", "api", Some("4.0.0")),
+            ("tags/prod/web", "web", Some("7.0.0")),
+            ("tags/prod/web2", "web", None),
             ("charts/web/values-prod.yaml", "web", Some("5.0.0")),
             ("x/k.yaml", "web", None),
             ("apps/web/prod/k.yaml", "other", None),
         ] {
             let path = RepoPath::parse(path).unwrap();
-            let scan = scan_file(
-                &path,
-                format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: '{image}:1'}}]}}\n").as_bytes(),
-            );
-            let found = carries.version(&scan.pins[0]).map(|version| version.to_string());
+            let text = format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: '{image}:1'}}]}}\n");
+            let pin = scan_file(&RepoPath::parse("pod.yaml").unwrap(), text.as_bytes()).pins.remove(0);
+            let found = carries.version(&Pin { path: path.clone(), ..pin }).map(|version| version.to_string());
             assert_eq!(found.as_deref(), to, "{path} {image}");
         }
     }

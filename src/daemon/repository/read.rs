@@ -12,8 +12,8 @@ use crate::daemon::execute::{Refs, Remote as _};
 use crate::git::{
     Ancestry, Blob, BlobId, GitError, History, MAX_BLOB, Mirror, TreeBudget, TreeChange, TreeEntry, TreePath,
 };
-use crate::model::{CommitId, Identity, RepoPath, SkipReason, Skipped};
-use crate::overlay::{FileChange, IGNORE_FILE, is_candidate};
+use crate::model::{CommitId, Identity, KeyPaths, RepoPath, SkipReason, Skipped};
+use crate::overlay::{FileChange, IGNORE_FILE, is_read};
 use crate::plan::{BRANCH_PREFIXES, Head, Problem, RecordLimit, carried, update_ids};
 use crate::policy::{PolicySet, Write};
 
@@ -64,6 +64,8 @@ pub(in crate::daemon) struct Folders<'a> {
     pub(in crate::daemon) policies: Option<&'a str>,
     /// Freezes and holds, each in its own folder below this one.
     pub(in crate::daemon) decisions: &'a str,
+    /// What the policies declare of files.
+    pub(in crate::daemon) declared: &'a KeyPaths,
 }
 
 /// What a file is read for.
@@ -82,7 +84,7 @@ impl Folders<'_> {
         if decision_kind(path, self.decisions).is_some() {
             return Some(Use::Decision);
         }
-        is_candidate(path).then_some(Use::Pins)
+        is_read(self.declared, path).then_some(Use::Pins)
     }
 }
 

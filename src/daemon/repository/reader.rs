@@ -153,18 +153,28 @@ impl Reader {
         };
         // The fetched tip may be newer than the one just listed; the mirror counts.
         let tip = self.mirror.tip(&name.full())?.unwrap_or_else(|| tip.clone());
-        if self.branches.get(name).is_some_and(|branch| branch.tip == tip) {
+        if self.is_current(name, &tip) {
             return Ok(());
         }
         if let Some((_, what, reason)) = self.refused.get(name).filter(|(refused, ..)| *refused == tip) {
             return Err(GitError::Refused { what: what.clone(), reason: reason.clone() });
         }
-        let read = self.read_tip(name, tip.clone());
+        let mut read = self.read_tip(name, tip.clone());
+        // The policies that were just read may declare something else of the files.
+        if read.is_ok() && !self.is_current(name, &tip) {
+            read = self.read_tip(name, tip.clone());
+        }
         drop(self.refused.remove(name));
         if let Err(GitError::Refused { what, reason }) = &read {
             self.refused.insert(name.clone(), (tip, what.clone(), reason.clone()));
         }
         read
+    }
+
+    /// Whether a branch was read at this tip, with what its policies declare.
+    fn is_current(&self, name: &BranchName, tip: &CommitId) -> bool {
+        let declared = &self.policies.declared;
+        self.branches.get(name).is_some_and(|branch| branch.tip == *tip && branch.index.declared() == declared)
     }
 
     fn read_tip(&mut self, name: &BranchName, tip: CommitId) -> Result<(), GitError> {
@@ -175,14 +185,18 @@ impl Reader {
         let main = *name == self.settings.branch;
         let settings = Arc::clone(&self.settings);
         let decisions = settings.policies.decision_folder();
-        let folders = Folders { policies: settings.policies.folder().filter(|_| main), decisions };
+        let declared = self.policies.declared.clone();
+        self.mirror.declares(declared.clone());
+        let policies = settings.policies.folder().filter(|_| main);
+        let folders = Folders { policies, decisions, declared: &declared };
         // Everything is read before anything is replaced, so that a failure leaves the known state.
         let known = self.branches.get(name).filter(|_| from.is_some());
         // Where there was no room for some files, everything is read again: there may be, now.
-        let partly = known.filter(|old| !old.index.is_short());
+        let same = |old: &&Branch| *old.index.declared() == declared;
+        let partly = known.filter(|old| !old.index.is_short()).filter(same);
         let read_from = from.as_ref().filter(|_| partly.is_some());
         let whole = read_from.is_none();
-        let mut index = partly.map_or_else(PinIndex::new, |old| old.index.clone());
+        let mut index = partly.map_or_else(|| PinIndex::with(declared.clone()), |old| old.index.clone());
         let mut growth = ROOM.none();
         let (held, beside) = self.taken_by(name);
         let changed = read::changes(&self.mirror, read_from, &tip, folders, |files| {
@@ -193,7 +207,7 @@ impl Reader {
         })?;
         let author = settings.forge.commits_as().map(|_| &settings.author);
         let rules = RecordRules { branch: name, bot: &settings.committer, author, decisions };
-        let ledger = match (known, &from) {
+        let ledger = match (known.filter(same), &from) {
             (Some(old), Some(from)) => {
                 let mut ledger = old.ledger.clone();
                 ledger::go_on(&mut ledger, &self.mirror, rules, (&tip, from))?;

@@ -11,7 +11,7 @@ use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
 use crate::git::tree::{BlobId, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Pin, RepoPath, Version};
-use crate::overlay::is_candidate;
+use crate::overlay::is_read;
 
 use super::History;
 use super::ahead::Ahead;
@@ -206,11 +206,12 @@ fn gone_files(mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<V
         Err(GitError::Refused { .. }) => return Ok(Vec::new()),
         changes => changes?,
     };
+    let declared = mirror.declared();
     let paths: Vec<RepoPath> = changes
         .into_iter()
         .filter(|change| change.now.is_none())
         .filter_map(|change| if let TreePath::Usable(path) = change.path { Some(path) } else { None })
-        .filter(is_candidate)
+        .filter(|path| is_read(&declared, path))
         .collect();
     let mut gone: Vec<GoneFile> = mirror
         .entries(parent, &paths)?

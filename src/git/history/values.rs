@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
 use crate::git::tree::{Blob, BlobId, TreeEntry};
-use crate::model::{CommitId, ImageName, Pin, PinKind, RepoPath, Version};
-use crate::overlay::scan_file;
+use crate::model::{CommitId, ImageName, KeyPaths, Pin, PinKind, RepoPath, Version};
+use crate::overlay::scan_with;
 
 /// How many files with their pins are kept, at least half of them the most recently used.
 const MAX_CACHED: usize = 100_000;
@@ -57,6 +57,8 @@ pub(super) struct Values {
     young: HashMap<(BlobId, RepoPath), Arc<Pins>>,
     old: HashMap<(BlobId, RepoPath), Arc<Pins>>,
     weight: usize,
+    /// What policies declared when they were read.
+    declared: KeyPaths,
 }
 
 impl Values {
@@ -104,7 +106,11 @@ impl Values {
     }
 
     fn pins(&mut self, mirror: &Mirror, id: BlobId, path: &RepoPath) -> Result<Arc<Pins>, GitError> {
-        // What a file's bytes mean depends on its name.
+        // What a file's bytes mean depends on its name, and on what policies declare.
+        let declared = mirror.declared();
+        if declared != self.declared {
+            *self = Self { declared: declared.clone(), ..Self::default() };
+        }
         let key = (id, path.clone());
         if let Some(pins) = self.young.get(&key) {
             return Ok(Arc::clone(pins));
@@ -112,7 +118,7 @@ impl Values {
         let pins = match self.old.remove(&key) {
             Some(pins) => pins,
             None => Arc::new(match mirror.read_blobs(&[id])?.pop() {
-                Some(Blob::Body(bytes)) => scanned(path, &bytes),
+                Some(Blob::Body(bytes)) => scanned(&declared, path, &bytes),
                 Some(Blob::TooLarge(size)) => Err(format!("{size} bytes is too large to be read")),
                 None => Err("it has no content".to_owned()),
             }),
@@ -127,8 +133,8 @@ impl Values {
     }
 }
 
-fn scanned(path: &RepoPath, bytes: &[u8]) -> Pins {
-    let scan = scan_file(path, bytes);
+fn scanned(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> Pins {
+    let scan = scan_with(declared, path, bytes);
     let all = scan.pins.into_iter().chain(scan.values);
     let pins: Vec<_> = all.map(|pin| (pin.kind, pin.key, pin.name, pin.version)).collect();
     match scan.skipped.into_iter().chain(scan.values_skipped).next() {

@@ -24,13 +24,16 @@ macro_rules! kinds {
     };
 }
 
-kinds![kustomize, argo_application, helm_release, setter, container, helm_values];
+kinds![kustomize, argo_application, helm_release, setter, container, helm_values, key_path];
 
 pub(super) use argo_application::sources;
 use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
+
+/// The kind of what policies declare.
+pub(super) const KEY_PATH: PinKind = key_path::KIND.kind;
 
 /// Maximum nesting of Lists in Lists.
 const MAX_LISTS: u8 = 4;

@@ -3,12 +3,13 @@
 
 mod edits;
 mod index;
+mod key_paths;
 mod properties;
 mod reach;
 mod scans;
 
-use super::{FileScan, OldDigest, PinEdit, edit_with, scan_file};
-use crate::model::{Digest, ImageName, Pin, RepoPath, Skipped, Tag, Version};
+use super::{FileScan, OldDigest, PinEdit, edit_with, scan_file, scan_with};
+use crate::model::{Digest, ImageName, KeyPaths, Pin, RepoPath, Skipped, Tag, Version};
 
 /// A digest of one repeated hexadecimal digit.
 fn digest(c: char) -> Digest {
@@ -66,8 +67,14 @@ fn text_at(text: &str, line: usize, column: usize) -> String {
 /// Checks a file's pins, and that for each expected reason there is one skip that begins so, and no other.
 #[track_caller]
 fn check(name: &str, text: &str, pins: &[&str], skips: &[&str]) {
+    check_with(&KeyPaths::default(), name, text, pins, skips);
+}
+
+/// The same where policies declare more.
+#[track_caller]
+fn check_with(declared: &KeyPaths, name: &str, text: &str, pins: &[&str], skips: &[&str]) {
     let text = with_digests(text);
-    let scan = scan_file(&path(name), text.as_bytes());
+    let scan = scan_with(declared, &path(name), text.as_bytes());
     for pin in scan.pins.iter().chain(&scan.values) {
         let version =
             pin.version.tag.as_ref().map_or_else(|| pin.version.digest.as_ref().unwrap().as_str(), Tag::as_str);

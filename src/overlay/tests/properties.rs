@@ -215,13 +215,9 @@ proptest! {
 
 /// The text without the scalars of pins.
 fn without_scalars(text: &[u8], pins: &[Pin]) -> Vec<u8> {
-    use crate::model::PinLocation;
     let mut spans = Vec::new();
     for pin in pins {
-        match &pin.location {
-            PinLocation::Reference(span) => spans.push(*span),
-            PinLocation::Fields { tag, digest, .. } => spans.extend([*tag, *digest].into_iter().flatten()),
-        }
+        spans.extend(pin.location.spans());
     }
     spans.sort();
     let (mut rest, mut at) = (Vec::new(), 0);

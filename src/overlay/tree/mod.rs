@@ -247,7 +247,7 @@ impl<'a> Tree<'a> {
 }
 
 /// One component of a key path; anything but a plain word is quoted as in JSON.
-fn key_part(key: &str) -> String {
+pub(super) fn key_part(key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-' | '/' | '$'));
     if plain { key.to_owned() } else { format!("[\"{}\"]", key.escape_debug()) }
 }

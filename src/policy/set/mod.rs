@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ImageName, RepoPath};
+use crate::model::{ImageName, KeyPaths, RepoPath, without_extension};
 
-use super::pattern::without_extension;
 use super::{Cap, Captures, Fields, PathPattern, Policy, SourceLocation, Sourced, Write, template};
 
 /// Folder names that describe the layout of a repository, not an app.
@@ -130,6 +129,12 @@ impl PolicySet {
     #[must_use]
     pub fn new(policies: Vec<Policy>) -> Self {
         Self { policies, caps: Vec::new() }
+    }
+
+    /// What the policies declare of values that no kind of pin recognises, in order.
+    #[must_use]
+    pub fn key_paths(&self) -> KeyPaths {
+        KeyPaths::new(self.policies.iter().flat_map(|policy| policy.key_paths.iter().cloned()).collect())
     }
 
     /// The policies, in order.

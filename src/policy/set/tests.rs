@@ -26,6 +26,7 @@ fn policy(line: usize, name: &str, pattern: &str, write: Option<Write>) -> Polic
         name: at(line, name.to_owned()),
         paths: vec![PathPattern::parse(pattern).unwrap()],
         images: Vec::new(),
+        key_paths: Vec::new(),
         fields,
         origin: origin(line),
     }

@@ -13,6 +13,7 @@ mod demo;
 mod entra;
 mod github;
 mod groups;
+mod key_paths;
 mod merges;
 mod messages;
 mod outages;

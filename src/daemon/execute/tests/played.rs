@@ -13,8 +13,8 @@ use crate::git::{
     TreeBudget, TreeChange, TreeEntry, TreePath,
 };
 use crate::model::{
-    CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest, PullRequestSpec, PullState,
-    RepoPath,
+    CommitId, DequeueOutcome, FailureCode, Identity, KeyPaths, Merge, MergeOutcome, PullRequest, PullRequestSpec,
+    PullState, RepoPath,
 };
 
 pub(super) const MAIN: &str = "refs/heads/main";
@@ -228,6 +228,10 @@ impl Remote for Played {
         }
         let results = updates.iter().map(|update| self.push_one(update)).collect();
         if let Some(Meets::LostAnswer) = meets { Err(Self::unreachable()) } else { Ok(results) }
+    }
+
+    fn declared(&self) -> KeyPaths {
+        KeyPaths::default()
     }
 
     fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {

@@ -12,8 +12,8 @@ use std::fmt::Write as _;
 
 use regex::{Regex, RegexBuilder};
 
-use crate::model::glob::{self, Glob, Separators};
-use crate::model::{DOCKER_HUB, ImageName, RepoPath};
+use super::glob::{self, Glob, Separators};
+use super::{DOCKER_HUB, ImageName, RepoPath};
 
 /// Maximum length of a pattern; nobody writes longer ones by hand, and the compiled size grows with the length.
 const MAX_PATTERN: usize = 1024;
@@ -43,7 +43,7 @@ pub struct Captures {
     /// one environment; see [`PathPattern`].
     pub overlay: String,
     /// The text before a final `**`, if that is the only one in the pattern.
-    pub(super) anchor: Option<String>,
+    pub(crate) anchor: Option<String>,
 }
 
 /// A glob over paths of a repository, with captures.
@@ -131,7 +131,7 @@ impl PathPattern {
     }
 
     /// Whether it may match something below a folder: their parts without wildcards agree.
-    pub(super) fn may_match_below(&self, folder: &str) -> bool {
+    pub(crate) fn may_match_below(&self, folder: &str) -> bool {
         let fixed = self.text.split(['*', '?', '[', '{', '\\']).next().unwrap_or_default();
         let folder = format!("{folder}/");
         folder.starts_with(fixed) || fixed.starts_with(&folder)
@@ -174,7 +174,7 @@ fn names_files(last: &str) -> bool {
 }
 
 /// The path without the extension of its last segment; a leading dot does not start an extension.
-pub(super) fn without_extension(path: &str) -> &str {
+pub(crate) fn without_extension(path: &str) -> &str {
     let name = path.rfind('/').map_or(0, |slash| slash + 1);
     match path[name..].rfind('.') {
         Some(dot) if dot > 0 => &path[..name + dot],

@@ -1,0 +1,532 @@
+//! Key paths: what policies say about values that no kind of pin recognises by itself.
+//!
+//! Promise: a declaration is valid, and finding what it names takes bounded time and memory whatever the file. Design: data only;
+//! `overlay` looks the values up, and refuses a declaration that matches nothing, or more than it says.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::sync::Arc;
+
+use regex::{Regex, RegexBuilder};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{PathPattern, RepoPath};
+
+/// Maximum length of a path, a pattern or an image's name.
+const MAX_TEXT: usize = 1024;
+/// Maximum number of keys in a path: deeper than what is read of any file.
+const MAX_STEPS: usize = 64;
+/// Maximum size of a compiled pattern, and of its cache while matching, in bytes.
+const MAX_COMPILED: usize = 1 << 18;
+
+/// Why a declaration is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` {reason}", text.escape_debug())]
+pub struct KeyPathError {
+    /// The text, shortened.
+    pub text: String,
+    /// The rule it breaks.
+    pub reason: String,
+}
+
+fn refused(text: &str, reason: impl Into<String>) -> KeyPathError {
+    KeyPathError { text: text.chars().take(200).collect(), reason: reason.into() }
+}
+
+/// One key of a path.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum PathStep {
+    /// This key of a mapping, or the item of a list with this number.
+    Key(Box<str>),
+    /// `*`: each of them.
+    Each,
+}
+
+impl PathStep {
+    /// Whether it means a key.
+    #[must_use]
+    pub fn takes_key(&self, key: &str) -> bool {
+        match self {
+            Self::Key(wanted) => **wanted == *key,
+            Self::Each => true,
+        }
+    }
+
+    /// Whether it means an item of a list.
+    #[must_use]
+    pub fn takes_item(&self, number: usize) -> bool {
+        match self {
+            Self::Key(wanted) => wanted.parse() == Ok(number),
+            Self::Each => true,
+        }
+    }
+}
+
+/// Where a value is in a file: keys from its root.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ValuePath {
+    text: Box<str>,
+    steps: Arc<[PathStep]>,
+}
+
+impl ValuePath {
+    /// Parses a JSON Pointer (`/services/0/image`, RFC 6901) or a path as `landfall scan` prints it
+    /// (`services[0].image`, `a["x.y"].b`); in both, `*` is each key or item.
+    ///
+    /// # Errors
+    /// If it is empty, too long, or has an empty key or an unclosed bracket.
+    pub fn parse(text: &str) -> Result<Self, KeyPathError> {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err(refused(text, format!("is no key path: it is empty or longer than {MAX_TEXT} characters")));
+        }
+        let steps = match text.strip_prefix('/') {
+            Some(pointer) => pointer.split('/').map(pointer_step).collect::<Option<Vec<_>>>(),
+            None => dotted(text),
+        };
+        let steps = steps.ok_or_else(|| {
+            refused(
+                text,
+                "is no key path: write it like `services.web.image`, `items[0].tag`, `a[\"x.y\"].b` or `/a/0/b`",
+            )
+        })?;
+        if steps.len() > MAX_STEPS {
+            return Err(refused(text, format!("is no key path: it has more than {MAX_STEPS} keys")));
+        }
+        Ok(Self { text: text.into(), steps: steps.into() })
+    }
+
+    /// The path as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// Its keys.
+    #[must_use]
+    pub fn steps(&self) -> &[PathStep] {
+        &self.steps
+    }
+
+    /// Whether it may mean several values.
+    #[must_use]
+    pub fn is_for_several(&self) -> bool {
+        self.steps.contains(&PathStep::Each)
+    }
+}
+
+/// A part of a JSON Pointer, in which `~1` is a slash and `~0` a tilde.
+fn pointer_step(part: &str) -> Option<PathStep> {
+    if part == "*" {
+        return Some(PathStep::Each);
+    }
+    let mut key = String::new();
+    let mut rest = part.chars();
+    while let Some(next) = rest.next() {
+        key.push(match next {
+            '~' => match rest.next()? {
+                '0' => '~',
+                '1' => '/',
+                _ => return None,
+            },
+            other => other,
+        });
+    }
+    Some(PathStep::Key(key.into()))
+}
+
+fn dotted(text: &str) -> Option<Vec<PathStep>> {
+    let step = |text: &str| if text == "*" { PathStep::Each } else { PathStep::Key(text.into()) };
+    let (mut steps, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        rest = if let Some(inside) = rest.strip_prefix('[') {
+            let (key, after) = match inside.starts_with('"') {
+                true => {
+                    let mut read = serde_json::Deserializer::from_str(inside).into_iter::<String>();
+                    let key = read.next()?.ok()?;
+                    (PathStep::Key(key.into()), inside.get(read.byte_offset()..)?.strip_prefix(']')?)
+                }
+                false => {
+                    let (key, after) = inside.split_once(']')?;
+                    let number = key == "*" || (!key.is_empty() && key.bytes().all(|b| b.is_ascii_digit()));
+                    (number.then(|| step(key))?, after)
+                }
+            };
+            steps.push(key);
+            after
+        } else {
+            let (key, after) = rest.split_at(rest.find(['.', '[']).unwrap_or(rest.len()));
+            if key.is_empty() || key.contains([']', '"']) {
+                return None;
+            }
+            steps.push(step(key));
+            after
+        };
+        match rest.strip_prefix('.') {
+            Some("") => return None,
+            Some(after) => rest = after,
+            None if rest.is_empty() || rest.starts_with('[') => {}
+            None => return None,
+        }
+    }
+    Some(steps)
+}
+
+/// How often a pattern may match in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Matches {
+    /// Exactly once.
+    One,
+    /// Any number of times but never.
+    Every,
+}
+
+/// A regular expression whose group `tag` is a value.
+#[derive(Debug, Clone)]
+pub struct TextPattern {
+    regex: Regex,
+    matches: Matches,
+}
+
+/// Where a pattern's groups are in a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextMatch {
+    /// The group `tag`: a tag, `tag@digest`, or a whole reference.
+    pub tag: Range<usize>,
+    /// The group `digest`.
+    pub digest: Option<Range<usize>>,
+    /// The group `image`.
+    pub image: Option<Range<usize>>,
+}
+
+impl TextPattern {
+    /// Compiles a pattern; `^` and `$` match at the start and end of each line.
+    ///
+    /// # Errors
+    /// If it is not a regular expression, is too large, or has no group `tag`.
+    pub fn parse(text: &str, matches: Matches) -> Result<Self, KeyPathError> {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err(refused(text, format!("is no pattern: it is empty or longer than {MAX_TEXT} characters")));
+        }
+        let regex = RegexBuilder::new(text)
+            .multi_line(true)
+            .crlf(true)
+            .size_limit(MAX_COMPILED)
+            .dfa_size_limit(MAX_COMPILED)
+            .build()
+            .map_err(|error| {
+                let error = error.to_string();
+                let last = error.lines().last().unwrap_or_default();
+                refused(text, format!("is no regular expression: {}", last.trim_start_matches("error: ")))
+            })?;
+        let mut names = regex.capture_names().flatten();
+        if !names.any(|name| name == "tag") {
+            return Err(refused(text, "has no group `tag`: write `(?P<tag>…)` around what is to be updated"));
+        }
+        if let Some(other) = regex.capture_names().flatten().find(|name| !["tag", "digest", "image"].contains(name)) {
+            return Err(refused(text, format!("has the group `{other}`; the groups are `tag`, `digest` and `image`")));
+        }
+        Ok(Self { regex, matches })
+    }
+
+    /// The pattern as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self.regex.as_str()
+    }
+
+    /// How often it may match.
+    #[must_use]
+    pub fn matches(&self) -> Matches {
+        self.matches
+    }
+
+    /// What it finds in a text; matches in which the group `tag` takes no part do not count.
+    pub fn find<'t>(&'t self, text: &'t str) -> impl Iterator<Item = TextMatch> + 't {
+        self.regex.captures_iter(text).filter_map(|found| {
+            let group = |name| found.name(name).map(|group| group.range());
+            Some(TextMatch { tag: group("tag")?, digest: group("digest"), image: group("image") })
+        })
+    }
+}
+
+impl PartialEq for TextPattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str() && self.matches == other.matches
+    }
+}
+
+impl Eq for TextPattern {}
+
+impl Hash for TextPattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+        self.matches.hash(state);
+    }
+}
+
+/// An image's name, which may have captures of the file's path in it: `ghcr.io/acme/{app}`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageTemplate {
+    text: Box<str>,
+    parts: Arc<[Part]>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Part {
+    Text(Box<str>),
+    Capture(Box<str>),
+}
+
+impl ImageTemplate {
+    /// Parses a name; `captures` are the names that every glob of the file captures.
+    ///
+    /// # Errors
+    /// If it is empty or too long, a brace is not closed, or it names something that is not captured.
+    pub fn parse(text: &str, captures: &[&str]) -> Result<Self, KeyPathError> {
+        if text.is_empty() || text.len() > MAX_TEXT {
+            return Err(refused(text, format!("is no image: it is empty or longer than {MAX_TEXT} characters")));
+        }
+        let (mut parts, mut rest) = (Vec::new(), text);
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}').ok_or_else(|| refused(text, "has a brace that is not closed"))?;
+            if !captures.contains(&name) {
+                return Err(refused(text, format!("uses `{{{name}}}`, which not every one of `files` captures")));
+            }
+            parts.extend([Part::Text(before.into()), Part::Capture(name.into())]);
+            rest = after;
+        }
+        parts.push(Part::Text(rest.into()));
+        Ok(Self { text: text.into(), parts: parts.into() })
+    }
+
+    /// The name as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    fn fill(&self, value: impl Fn(&str) -> Option<String>) -> String {
+        let part = |part: &Part| match part {
+            Part::Text(text) => text.to_string(),
+            Part::Capture(name) => value(name).unwrap_or_default(),
+        };
+        self.parts.iter().map(part).collect()
+    }
+}
+
+/// Where a declaration finds its values in a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum KeyPlace {
+    /// By keys, in YAML, JSON, TOML and HCL.
+    Path(ValuePath),
+    /// By a pattern, in any text.
+    Text(TextPattern),
+}
+
+impl fmt::Display for KeyPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path(path) => path.as_str(),
+            Self::Text(pattern) => pattern.as_str(),
+        })
+    }
+}
+
+/// One declaration: in which files which value is the version of which image.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyPath {
+    /// The files.
+    pub files: Vec<PathPattern>,
+    /// Where in them.
+    pub place: KeyPlace,
+    /// The image; `None`: the value says so itself.
+    pub image: Option<ImageTemplate>,
+    /// Who declares it, and where, for people.
+    pub origin: Arc<str>,
+}
+
+/// A declaration for one file.
+#[derive(Debug, Clone, Copy)]
+pub struct DeclaredValue<'k> {
+    /// The declaration.
+    pub key_path: &'k KeyPath,
+    file: &'k PathPattern,
+    below: &'k str,
+}
+
+impl DeclaredValue<'_> {
+    /// The image's name for this file, as the declaration says; it may be none that is valid.
+    #[must_use]
+    pub fn image(&self, path: &RepoPath) -> Option<String> {
+        let template = self.key_path.image.as_ref()?;
+        let captures = in_repository(self.below, path).and_then(|path| self.file.matches(&path));
+        Some(template.fill(|name| captures.as_ref()?.values.get(name).cloned()))
+    }
+}
+
+/// All declarations of a repository. Cheap to clone and, as a rule, to compare.
+#[derive(Debug, Clone, Default)]
+pub struct KeyPaths {
+    all: Option<Arc<[KeyPath]>>,
+    /// The folder that paths are relative to, from the repository's root; empty for the root itself.
+    below: Arc<str>,
+}
+
+impl KeyPaths {
+    /// These declarations.
+    #[must_use]
+    pub fn new(all: Vec<KeyPath>) -> Self {
+        Self { all: (!all.is_empty()).then(|| all.into()), below: Arc::default() }
+    }
+
+    /// The same for paths that are relative to a folder of the repository.
+    #[must_use]
+    pub fn below(&self, folder: &str) -> Self {
+        Self { all: self.all.clone(), below: folder.into() }
+    }
+
+    /// Each declaration.
+    #[must_use]
+    pub fn all(&self) -> &[KeyPath] {
+        self.all.as_deref().unwrap_or_default()
+    }
+
+    /// The declarations for a file, in their order.
+    #[must_use]
+    pub fn of(&self, path: &RepoPath) -> Vec<DeclaredValue<'_>> {
+        if self.all().is_empty() {
+            return Vec::new();
+        }
+        let Some(path) = in_repository(&self.below, path) else { return Vec::new() };
+        let declared = self.all().iter().filter_map(|key_path| {
+            let file = key_path.files.iter().find(|file| file.matches(&path).is_some())?;
+            Some(DeclaredValue { key_path, file, below: &self.below })
+        });
+        declared.collect()
+    }
+
+    /// Whether there is a declaration for a file.
+    #[must_use]
+    pub fn name(&self, path: &RepoPath) -> bool {
+        !self.of(path).is_empty()
+    }
+
+    /// A text that differs where declarations differ.
+    #[must_use]
+    pub fn fingerprint(&self) -> String {
+        let mut text = String::new();
+        for it in self.all() {
+            let files: Vec<&str> = it.files.iter().map(PathPattern::as_str).collect();
+            let image = it.image.as_ref().map(ImageTemplate::as_str);
+            let kind = match &it.place {
+                KeyPlace::Path(_) => "path",
+                KeyPlace::Text(pattern) if pattern.matches() == Matches::One => "one",
+                KeyPlace::Text(_) => "every",
+            };
+            text.push_str(&format!("{files:?} {kind} {:?} {image:?}\n", it.place.to_string()));
+        }
+        text
+    }
+}
+
+fn in_repository(below: &str, path: &RepoPath) -> Option<RepoPath> {
+    if below.is_empty() { Some(path.clone()) } else { RepoPath::parse(&format!("{below}/{path}")).ok() }
+}
+
+impl PartialEq for KeyPaths {
+    fn eq(&self, other: &Self) -> bool {
+        let same = match (&self.all, &other.all) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+            (one, other) => one.is_none() && other.is_none(),
+        };
+        same && self.below == other.below
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps(text: &str) -> String {
+        let path = ValuePath::parse(text).unwrap();
+        let shown = |step: &PathStep| match step {
+            PathStep::Key(key) => format!("<{key}>"),
+            PathStep::Each => "*".to_owned(),
+        };
+        path.steps().iter().map(shown).collect()
+    }
+
+    #[test]
+    fn paths_are_read_as_scan_prints_them_and_as_json_pointers() {
+        for (text, expected) in [
+            ("image", "<image>"),
+            ("services.web.image", "<services><web><image>"),
+            ("images[0].newTag", "<images><0><newTag>"),
+            ("images[*].newTag", "<images>*<newTag>"),
+            ("images.*.newTag", "<images>*<newTag>"),
+            ("a[\"x.y\"].b[\"\\\"\"]", "<a><x.y><b><\">"),
+            ("[\"x.y\"]", "<x.y>"),
+            ("[0].tag", "<0><tag>"),
+            ("/a/0/b~1c~0d", "<a><0><b/c~d>"),
+            ("/a/*/x.y", "<a>*<x.y>"),
+            ("app.kubernetes/x-y_z", "<app><kubernetes/x-y_z>"),
+        ] {
+            assert_eq!(steps(text), expected, "{text}");
+        }
+        let deep = vec!["a"; 65].join(".");
+        for text in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a[",
+            "a[]",
+            "a[x]",
+            "a[0",
+            "a[0]b",
+            "a[\"x]",
+            "a]",
+            "/a~2",
+            "/a~",
+            deep.as_str(),
+        ] {
+            assert!(ValuePath::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pattern_names_its_value() {
+        let pattern = |text: &str| TextPattern::parse(text, Matches::One);
+        let found: Vec<_> =
+            pattern(r"^FROM (?P<image>\S+?):(?P<tag>\S+)$").unwrap().find("FROM a:1\r\nFROM b:2\n").collect();
+        assert_eq!(found.len(), 2, "line ends of both kinds");
+        assert_eq!((found[0].tag.clone(), found[1].image.clone()), (7..8, Some(15..16)));
+        assert_eq!(pattern("(?P<tag>x)|y").unwrap().find("y x").count(), 1);
+        let long = "x".repeat(MAX_TEXT);
+        for text in
+            ["", "x", "(?P<tag>", "(?P<tag>x)(?P<other>y)", "(?P<tag>(a{1000}){1000})", &format!("(?P<tag>{long})")]
+        {
+            assert!(pattern(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_image_takes_what_the_glob_captures() {
+        let files = vec![PathPattern::parse("image-tags/{env}/{app}").unwrap()];
+        let image = ImageTemplate::parse("ghcr.io/acme/{app}", &["env", "app"]).unwrap();
+        assert!(ImageTemplate::parse("x/{name}", &["app"]).is_err());
+        assert!(ImageTemplate::parse("x/{app", &["app"]).is_err());
+        let place = KeyPlace::Path(ValuePath::parse("a").unwrap());
+        let all = KeyPaths::new(vec![KeyPath { files, place, image: Some(image), origin: "p".into() }]);
+        let path = |text: &str| RepoPath::parse(text).unwrap();
+        let named = |all: &KeyPaths, text: &str| all.of(&path(text)).first().and_then(|it| it.image(&path(text)));
+        assert_eq!(named(&all, "image-tags/dev/web").as_deref(), Some("ghcr.io/acme/web"));
+        assert_eq!(named(&all, "image-tags/dev"), None);
+        assert_eq!(named(&all.below("image-tags"), "dev/web").as_deref(), Some("ghcr.io/acme/web"));
+        assert!(all == all.clone() && all != KeyPaths::default() && all != all.below("x"));
+    }
+}

@@ -1,0 +1,105 @@
+//! Proves that an edit of a text made the intended changes and no others.
+//!
+//! Promise: [`prove`] succeeds only if each pattern that found a changed value finds the same places again, with the new version in
+//! them; and if the file, read as YAML, TOML or HCL, has the same values as before but for those. All other bytes are the old ones,
+//! because an edit copies them.
+
+use std::ops::Range;
+
+use granit_parser::{Event, Parser};
+
+use super::Syntax;
+use super::outline::{self, Content};
+use super::prove::ScalarChange;
+use super::splice::moved;
+use super::tree::options;
+use crate::model::{RepoPath, TextMatch, TextPattern};
+
+/// Checks that `new` is `old` with exactly these changes, sorted by position; returns what is wrong otherwise.
+pub(super) fn prove<'p>(
+    path: &RepoPath,
+    (old, new): (&str, &str),
+    changes: &[ScalarChange],
+    patterns: impl IntoIterator<Item = &'p TextPattern>,
+) -> Result<(), String> {
+    for pattern in patterns {
+        matches_again(pattern, (old, new), changes)?;
+    }
+    match Syntax::of(path) {
+        Syntax::Yaml => same_yaml((old, new), changes),
+        syntax @ (Syntax::Toml | Syntax::Hcl) => same_outline(syntax, (old, new), changes),
+        Syntax::Text => Ok(()),
+    }
+}
+
+fn matches_again(pattern: &TextPattern, (old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
+    let wrong = || format!("`{}` would no longer find the same places", pattern.as_str().escape_debug());
+    let mut now = pattern.find(new);
+    for was in pattern.find(old) {
+        let is = now.next().ok_or_else(wrong)?;
+        let (version, _) = moved(old, &version(&was), changes).ok_or_else(wrong)?;
+        let image = match &was.image {
+            Some(image) => Some(moved(old, image, changes).ok_or_else(wrong)?.0),
+            None => None,
+        };
+        if version != self::version(&is) || image != is.image {
+            return Err(wrong());
+        }
+    }
+    if now.next().is_some() { Err(wrong()) } else { Ok(()) }
+}
+
+/// From the tag to the end of the digest, which may be written behind the tag from now on.
+fn version(found: &TextMatch) -> Range<usize> {
+    let digest = found.digest.as_ref().filter(|digest| !digest.is_empty()).unwrap_or(&found.tag);
+    found.tag.start.min(digest.start)..found.tag.end.max(digest.end)
+}
+
+/// A file that is no YAML as it stands, such as a chart's template, has nothing to compare.
+fn same_yaml((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
+    let parse = |text| Parser::new_from_str_with_options(text, options(false));
+    if parse(old).any(|event| event.is_err()) {
+        return Ok(());
+    }
+    let mut now = parse(new);
+    for was in parse(old) {
+        let (Ok((was, span)), Some(Ok((is, new_span)))) = (was, now.next()) else {
+            return Err("the file would no longer be the same YAML".to_owned());
+        };
+        let (range, new_range) = (span.byte_range().unwrap_or(0..0), new_span.byte_range().unwrap_or(0..0));
+        let same = match (&was, &is) {
+            (Event::Scalar(..), Event::Scalar(..)) if range.start < range.end => moved(old, &range, changes)
+                .is_some_and(|(expected, text)| expected == new_range && Some(&*text) == new.get(new_range)),
+            _ => was == is,
+        };
+        if !same {
+            return Err(format!("something else would change, at byte {}", range.start));
+        }
+    }
+    if now.next().is_some() { Err("the new text has more in it".to_owned()) } else { Ok(()) }
+}
+
+fn same_outline(syntax: Syntax, (old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
+    let leaves = |text: &str| {
+        let mut leaves = Vec::new();
+        let visited = outline::visit(syntax, text, &mut |leaf| leaves.push((leaf.span, leaf.content)));
+        visited.map(|()| leaves)
+    };
+    let Ok(before) = leaves(old) else { return Ok(()) };
+    let after = leaves(new).map_err(|(_, reason)| reason.to_string())?;
+    if before.len() != after.len() {
+        return Err("the file would no longer have the same values".to_owned());
+    }
+    for ((span, content), (new_span, new_content)) in before.iter().zip(&after) {
+        let expected =
+            moved(old, span, changes).filter(|(range, text)| range == new_span && new.get(range.clone()) == Some(text));
+        let same_kind = match (content, new_content) {
+            (Content::Text(_, Ok(_)), Content::Text(_, Ok(_))) => true,
+            (was, is) => was == is || matches!((was, is), (Content::Text(_, Err(_)), Content::Text(_, Err(_)))),
+        };
+        if expected.is_none() || !same_kind {
+            return Err(format!("something else would change, at byte {}", span.start));
+        }
+    }
+    Ok(())
+}
