@@ -3,7 +3,7 @@
 //! Every string is parsed once, here, into its own type; none converts implicitly into another. The rules are those of
 //! the OCI distribution specification (section "Pulling manifests") and of the reference grammar that container engines
 //! share: if the first path component has a dot or a colon or is `localhost`, it is a registry host; otherwise the
-//! image is on Docker Hub.
+//! image is on Docker Hub. Charts and other artifacts are named by their address, scheme included ([`Scheme`]).
 
 use std::fmt;
 
@@ -15,14 +15,56 @@ const MAX_NAME: usize = 255;
 /// The registry of a name without a host.
 pub const DOCKER_HUB: &str = "docker.io";
 
-/// A normalised image name: registry host and repository path, without tag or digest.
+/// Maximum length of the address of a Helm repository with a chart's name behind it.
+const MAX_ADDRESS: usize = 1_000;
+
+/// What kind of thing a name is about, and where its versions are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scheme {
+    /// A container image: written without a scheme.
+    Image,
+    /// `oci://`: an artifact in a container registry that is no image, such as a chart or a Flux artifact.
+    Oci,
+    /// `https://`: a chart in a Helm repository, whose `index.yaml` lists it.
+    Https,
+    /// The same over plain HTTP.
+    Http,
+}
+
+impl Scheme {
+    /// How it is written in front of a name.
+    #[must_use]
+    pub fn prefix(self) -> &'static str {
+        match self {
+            Self::Image => "",
+            Self::Oci => "oci://",
+            Self::Https => "https://",
+            Self::Http => "http://",
+        }
+    }
+
+    /// The scheme that a name is written with, and the rest of it.
+    fn split(text: &str) -> (Self, &str) {
+        let written = [Self::Oci, Self::Https, Self::Http].into_iter();
+        written
+            .filter_map(|scheme| Some((scheme, text.strip_prefix(scheme.prefix())?)))
+            .next()
+            .unwrap_or((Self::Image, text))
+    }
+}
+
+/// A normalised name of something that has versions, without tag or digest: an image, or with a scheme a chart or
+/// another artifact.
 ///
 /// `nginx`, `library/nginx` and `index.docker.io/library/nginx` are all `docker.io/library/nginx`, so two spellings of
-/// one repository compare equal and are queried once.
+/// one repository compare equal and are queried once. A chart of a Helm repository is named by the repository's address
+/// and the chart's name behind it: `https://charts.example.com/stable/web`; one in a container registry by its address
+/// there: `oci://ghcr.io/acme/charts/web`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageName {
     registry: String,
     repository: String,
+    scheme: Scheme,
 }
 
 impl ImageName {
@@ -32,16 +74,57 @@ impl ImageName {
     /// When the text is not a repository name: empty, too long, templated, upper case in the path, odd characters.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
         let bad = |reason| ImageError { text: shorten(text), reason };
-        if text.is_empty() {
+        let (scheme, rest) = Scheme::split(text);
+        if rest.is_empty() {
             return Err(bad("it is empty"));
-        }
-        if text.len() > MAX_NAME {
-            return Err(bad("it is longer than 255 characters"));
         }
         if text.contains(['{', '}', '$', '(', ')']) {
             return Err(bad("it is a template"));
         }
-        let (host, path) = split_host(text);
+        match scheme {
+            Scheme::Image | Scheme::Oci if rest.len() > MAX_NAME => Err(bad("it is longer than 255 characters")),
+            Scheme::Image => Self::in_registry(scheme, split_host(rest)).map_err(bad),
+            // An address always starts with its host.
+            Scheme::Oci => {
+                let (host, path) = rest.split_once('/').ok_or_else(|| bad("it has a host and no path"))?;
+                Self::in_registry(scheme, (Some(host), path)).map_err(bad)
+            }
+            Scheme::Https | Scheme::Http => Self::in_helm_repository(scheme, rest).map_err(bad),
+        }
+    }
+
+    /// Parses the name of an image, which has no scheme.
+    ///
+    /// # Errors
+    /// When the text is no name, or that of something else.
+    pub fn image(text: &str) -> Result<Self, ImageError> {
+        let name = Self::parse(text)?;
+        match name.scheme {
+            Scheme::Image => Ok(name),
+            Scheme::Oci | Scheme::Https | Scheme::Http => {
+                Err(ImageError { text: shorten(text), reason: "an image has no scheme" })
+            }
+        }
+    }
+
+    /// The chart of that name in a Helm repository, or below a path of a container registry, at this address.
+    ///
+    /// # Errors
+    /// When the address or the chart's name is not valid, or the address is of another kind.
+    pub fn chart(address: &str, chart: &str) -> Result<Self, ImageError> {
+        let bad = |text, reason| ImageError { text: shorten(text), reason };
+        if chart.is_empty() || chart.contains('/') {
+            return Err(bad(chart, "a chart's name is not empty and has no slash"));
+        }
+        let name = Self::parse(&format!("{}/{chart}", address.trim_end_matches('/')))?;
+        match name.scheme {
+            Scheme::Image => Err(bad(address, "the address of a Helm repository starts with https:// or oci://")),
+            Scheme::Oci | Scheme::Https | Scheme::Http => Ok(name),
+        }
+    }
+
+    fn in_registry(scheme: Scheme, (host, path): (Option<&str>, &str)) -> Result<Self, &'static str> {
+        let bad = |reason| reason;
         if let Some(host) = host
             && !valid_host(host)
         {
@@ -56,7 +139,60 @@ impl ImageName {
         };
         let repository =
             if registry == DOCKER_HUB && !path.contains('/') { format!("library/{path}") } else { path.to_owned() };
-        Ok(Self { registry, repository })
+        Ok(Self { registry, repository, scheme })
+    }
+
+    fn in_helm_repository(scheme: Scheme, rest: &str) -> Result<Self, &'static str> {
+        let (host, path) = rest.split_once('/').ok_or("it has a host and no path")?;
+        if rest.len() > MAX_ADDRESS {
+            return Err("it is longer than 1000 characters");
+        }
+        if host.contains('@') {
+            return Err("its address has a user or a password, which do not belong there");
+        }
+        if !valid_host(host) {
+            return Err("its host is not valid");
+        }
+        let plain = |part: &str| {
+            !matches!(part, "" | "." | "..")
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%+:@!,;=&*'".contains(&b))
+        };
+        if !path.split('/').all(plain) {
+            return Err("its path is not valid: an address without a query, and the chart's name behind it");
+        }
+        Ok(Self { registry: host.to_ascii_lowercase(), repository: path.to_owned(), scheme })
+    }
+
+    /// What kind of thing it is about.
+    #[must_use]
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// The same kind of thing at another place, `host/path`.
+    ///
+    /// # Errors
+    /// When there can be no such name.
+    pub fn moved(&self, place: &str) -> Result<Self, ImageError> {
+        Self::parse(&format!("{}{place}", self.scheme.prefix()))
+    }
+
+    /// `host/path`, without the scheme.
+    #[must_use]
+    pub fn place(&self) -> String {
+        format!("{}/{}", self.registry, self.repository)
+    }
+
+    /// The address of the Helm repository that lists it, if one does: without the chart's name.
+    #[must_use]
+    pub fn helm_repository(&self) -> Option<String> {
+        match self.scheme {
+            Scheme::Image | Scheme::Oci => None,
+            Scheme::Https | Scheme::Http => {
+                let folder = self.repository.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("/{folder}"));
+                Some(format!("{}{}{folder}", self.scheme.prefix(), self.registry))
+            }
+        }
     }
 
     /// The registry host with its port, lower case, e.g. `ghcr.io` or `localhost:5000`; Docker Hub is `docker.io`.
@@ -77,17 +213,17 @@ impl ImageName {
         self.repository.rsplit('/').next().unwrap_or(&self.repository)
     }
 
-    /// Whether a person may refer to it by this text: its full name, with or without `docker.io/` and `library/`, or
-    /// its last part.
+    /// Whether a person may refer to it by this text: its full name, with or without its scheme, `docker.io/` and
+    /// `library/`, or its last part.
     #[must_use]
     pub fn is_called(&self, text: &str) -> bool {
-        text == self.short() || Self::parse(text).is_ok_and(|image| image == *self)
+        text == self.short() || Self::parse(text).is_ok_and(|image| image == *self) || text == self.place()
     }
 }
 
 impl fmt::Display for ImageName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)
+        write!(f, "{}{}/{}", self.scheme.prefix(), self.registry, self.repository)
     }
 }
 
@@ -97,7 +233,11 @@ impl Serialize for ImageName {
     }
 }
 
-/// A tag of the OCI grammar: `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`.
+/// A tag of the OCI grammar, `[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}`, or the version of a chart, which may have one `+` before
+/// build metadata (`1.2.0+up3.4.5`, Semantic Versioning, item 10).
+///
+/// No image has a tag with a `+`. Where a chart is in a container registry, its tag there has `_` instead, as Helm
+/// does ([`Tag::in_registry`]).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct Tag(String);
@@ -122,10 +262,30 @@ impl<'t> TagRef<'t> {
         if text.len() > 128 {
             return Err(bad("a tag has at most 128 characters"));
         }
-        if !bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-')) {
+        if !bytes.all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-' | b'+')) {
             return Err(bad("a tag has only letters, digits and . _ -"));
         }
+        if text.split('+').skip(1).enumerate().any(|(number, metadata)| number > 0 || metadata.is_empty()) {
+            return Err(bad("a version has one + at most, and its build metadata behind it"));
+        }
         Ok(Self(text))
+    }
+
+    /// Whether it has build metadata, which an image's tag never has.
+    #[must_use]
+    pub fn has_metadata(self) -> bool {
+        self.0.contains('+')
+    }
+
+    /// The version of the chart that a container registry lists under this tag: with `+` where Helm writes `_`. A tag that
+    /// would be no version stays as it is.
+    #[must_use]
+    pub fn of_chart(self) -> Option<Tag> {
+        let (version, metadata) = self.0.split_once('_')?;
+        let numbers = version.strip_prefix('v').unwrap_or(version).split('-').next().unwrap_or_default();
+        let numbered = numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
+        let plain = |text: &str| !text.is_empty() && !text.contains('_');
+        (numbered && numbers.split('.').count() == 3 && plain(metadata)).then(|| Tag(format!("{version}+{metadata}")))
     }
 
     /// A tag from a list that contains only valid tags.
@@ -171,6 +331,12 @@ impl Tag {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The tag that a container registry has for it: with `_` for the `+` of a chart's version.
+    #[must_use]
+    pub fn in_registry(&self) -> Self {
+        Self(self.0.replace('+', "_"))
     }
 
     /// The same tag, borrowed.
@@ -277,7 +443,10 @@ impl ImageReference {
             Some(colon) => (&rest[..slash + colon], Some(Tag::parse(&rest[slash + colon + 1..])?)),
             None => (rest, None),
         };
-        Ok(Self { written: written.to_owned(), name: ImageName::parse(written)?, version: Version { tag, digest } })
+        if tag.as_ref().is_some_and(|tag| tag.borrowed().has_metadata()) {
+            return Err(ImageError { text: shorten(text), reason: "a tag has only letters, digits and . _ -" });
+        }
+        Ok(Self { written: written.to_owned(), name: ImageName::image(written)?, version: Version { tag, digest } })
     }
 }
 
@@ -407,6 +576,62 @@ mod tests {
             assert!(ImageName::parse(text).is_err(), "{text}");
         }
         assert!(ImageName::parse(&"a".repeat(300)).is_err());
+    }
+
+    #[test]
+    fn charts_are_named_by_their_address() {
+        for (written, canonical, scheme, short) in [
+            ("oci://GHCR.io/acme/charts/web", "oci://ghcr.io/acme/charts/web", Scheme::Oci, "web"),
+            ("oci://registry-1.docker.io/acme/web", "oci://docker.io/acme/web", Scheme::Oci, "web"),
+            ("oci://registry/web", "oci://registry/web", Scheme::Oci, "web"),
+            ("https://Charts.example.com/web", "https://charts.example.com/web", Scheme::Https, "web"),
+            ("https://example.com:8443/a/B~c/web", "https://example.com:8443/a/B~c/web", Scheme::Https, "web"),
+            ("http://localhost/web", "http://localhost/web", Scheme::Http, "web"),
+        ] {
+            let name = ImageName::parse(written).unwrap();
+            assert_eq!((name.to_string().as_str(), name.scheme(), name.short()), (canonical, scheme, short));
+            assert_eq!(ImageName::parse(canonical).unwrap(), name);
+        }
+        for text in [
+            "oci://",
+            "oci://ghcr.io",
+            "oci://ghcr.io/Acme/web",
+            "https://charts.example.com",
+            "https://charts.example.com/",
+            "https://bot:secret@charts.example.com/web",
+            "https://charts.example.com/web?token=x",
+            "https://charts.example.com/../web",
+            "https://charts.example.com//web",
+            "https://{{ .host }}/web",
+            "ftp://charts.example.com/web",
+            "git://example.com/web",
+        ] {
+            assert!(ImageName::parse(text).is_err(), "{text}");
+        }
+        let chart = |address: &str, chart: &str| ImageName::chart(address, chart).map(|name| name.to_string()).ok();
+        assert_eq!(chart("https://a.example/x/", "web").as_deref(), Some("https://a.example/x/web"));
+        assert_eq!(chart("oci://ghcr.io/acme", "web").as_deref(), Some("oci://ghcr.io/acme/web"));
+        for (address, name) in [("https://a.example", ""), ("https://a.example", "../web"), ("ghcr.io/acme", "web")] {
+            assert_eq!(chart(address, name), None, "{address} {name}");
+        }
+        let name = ImageName::parse("https://a.example/x/web").unwrap();
+        assert_eq!(name.helm_repository().as_deref(), Some("https://a.example/x"));
+        assert!(name.is_called("web") && name.is_called("a.example/x/web") && !name.is_called("x/web"));
+        assert!(ImageReference::parse("oci://ghcr.io/acme/web:1.0.0").is_err());
+    }
+
+    #[test]
+    fn charts_have_build_metadata_and_images_none() {
+        let tag = Tag::parse("104.0.0+up0.15.0").unwrap();
+        assert_eq!(tag.in_registry().as_str(), "104.0.0_up0.15.0");
+        assert_eq!(tag.in_registry().borrowed().of_chart(), Some(tag));
+        for text in ["1.0.0", "a_b", "1.0_b", "1.0.0_", "1.0.0_a_b", "1.x.0_a"] {
+            assert_eq!(Tag::parse(text).unwrap().borrowed().of_chart(), None, "{text}");
+        }
+        for text in ["1.0.0+", "1.0.0+a+b", "+1"] {
+            assert!(Tag::parse(text).is_err(), "{text}");
+        }
+        assert!(ImageReference::parse("web:1.0.0+a").is_err());
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub mod wildcard;
 pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
-pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Tag, TagRef, Version};
+pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Scheme, Tag, TagRef, Version};
 pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
     is_web_address, one_line,

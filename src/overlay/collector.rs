@@ -201,13 +201,13 @@ impl<'t, 'a> Collector<'t, 'a> {
     pub(super) fn parts(&mut self, kind: PinKind, parts: Parts<'_>) {
         let Some(node) = parts.tag.or(parts.digest) else { return };
         if let Err((node, reason)) = self.try_parts(kind, parts, node) {
-            self.skip_image(node, reason, ImageName::parse(parts.image).ok());
+            self.skip_image(node, reason, ImageName::image(parts.image).ok());
         }
     }
 
     fn try_parts(&mut self, kind: PinKind, parts: Parts<'_>, node: Id) -> Result<(), (Id, SkipReason)> {
         let at = |node: Id| move |reason: SkipReason| (node, reason);
-        let name = ImageName::parse(parts.image).map_err(|error| (node, not_an_image(&error)))?;
+        let name = ImageName::image(parts.image).map_err(|error| (node, not_an_image(&error)))?;
         let (mut version, mut tag) = (Version { tag: None, digest: None }, None);
         if let Some(node) = parts.tag.filter(|node| !is_empty(self.tree, *node)) {
             version = written_version(&self.changeable(node).map_err(at(node))?.value).map_err(at(node))?;
@@ -398,7 +398,11 @@ pub(super) fn written_version(text: &str) -> Result<Version, SkipReason> {
         Some((tag, digest)) => (tag, Some(Digest::parse(digest).map_err(|error| not_an_image(&error))?)),
         None => (text, None),
     };
-    Ok(Version { tag: Some(Tag::parse(tag).map_err(|error| not_an_image(&error))?), digest })
+    let tag = Tag::parse(tag).map_err(|error| not_an_image(&error))?;
+    if tag.borrowed().has_metadata() {
+        return Err(SkipReason::NotAnImage { reason: format!("`{tag}` is not a tag: no image has one with a +") });
+    }
+    Ok(Version { tag: Some(tag), digest })
 }
 
 /// An [`ImageError`] as a reason; templates are reported as such.

@@ -193,7 +193,7 @@ fn plan<'p>(
 ) -> Result<(), EditError> {
     let (pin, to) = (edit.pin, target(edit, old_digest)?);
     if let Some(name) = edit.rename {
-        ImageName::parse(name).map_err(|error| refused(pin, error.to_string()))?;
+        ImageName::image(name).map_err(|error| refused(pin, error.to_string()))?;
     }
     let changes = match &pin.location {
         PinLocation::Reference(span) => {

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::model::{Digest, ImageName, Manifest, Quota, Tag};
+use crate::model::{Digest, ImageName, Manifest, Quota, Scheme, Tag};
 
 mod accepted;
 mod authorization;
@@ -94,7 +94,7 @@ impl RegistryClient {
         for settings in hosts {
             let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
             // Names of images are canonical, and hosts are looked up by them.
-            let name = ImageName::parse(&format!("{}/a/b", settings.host)).ok();
+            let name = ImageName::image(&format!("{}/a/b", settings.host)).ok();
             let name = name.filter(|name| name.repository() == "a/b");
             let name = name.ok_or_else(|| bad("it is not a registry host (such as registry.example.com:5000)"))?;
             let host = client.build(
@@ -128,9 +128,10 @@ impl RegistryClient {
     /// If there is no complete answer; [`RegistryError::is_absent`] if there is no such repository.
     pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
         let image = &*self.origin(image);
-        let host = self.host(image)?;
+        let host = self.registry(image)?;
         let operation = Operation::begin(self, &host, image, "listing its tags".to_owned()).await?;
-        operation.finish(listing::tags(&operation.session, previous)).await
+        let answer = operation.finish(listing::tags(&operation.session, previous)).await?;
+        Ok(if image.scheme() == Scheme::Oci { of_charts(answer) } else { answer })
     }
 
     /// The digest that a tag refers to now.
@@ -139,7 +140,7 @@ impl RegistryClient {
     /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn resolve(&self, image: &ImageName, tag: &Tag) -> Result<Digest, RegistryError> {
         let image = &*self.origin(image);
-        let host = self.host(image)?;
+        let (host, tag) = (self.registry(image)?, &tag.in_registry());
         let operation = Operation::begin(self, &host, image, format!("resolving tag {tag}")).await?;
         operation.finish(manifest::resolve(&operation.session, tag)).await
     }
@@ -150,7 +151,7 @@ impl RegistryClient {
     /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
         let image = &*self.origin(image);
-        let host = self.host(image)?;
+        let (host, tag) = (self.registry(image)?, &tag.in_registry());
         let operation = Operation::begin(self, &host, image, format!("reading the manifest of tag {tag}")).await?;
         operation.finish(manifest::manifest(&operation.session, tag)).await
     }
@@ -174,12 +175,23 @@ impl RegistryClient {
         if self.mirrors.is_empty() {
             return Cow::Borrowed(image);
         }
-        let name = image.to_string();
+        let name = image.place();
         let origin = name.rmatch_indices('/').find_map(|(at, _)| {
             let host = self.mirrors.get(&name[..at])?;
-            ImageName::parse(&format!("{host}/{}", &name[at + 1..])).ok()
+            image.moved(&format!("{host}/{}", &name[at + 1..])).ok()
         });
         origin.map_or(Cow::Borrowed(image), Cow::Owned)
+    }
+
+    /// The host of a name whose versions a container registry lists: the one place that says what is asked where.
+    fn registry(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
+        match image.scheme() {
+            Scheme::Image | Scheme::Oci => self.host(image),
+            Scheme::Https | Scheme::Http => Err(RegistryError::Settings {
+                host: image.registry().to_owned(),
+                reason: format!("{image} is in a Helm repository, and those are not read yet"),
+            }),
+        }
     }
 
     fn host(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
@@ -277,6 +289,19 @@ impl<'a> Operation<'a> {
     }
 }
 
+/// A listing in which the versions of charts are written as their charts write them.
+fn of_charts(answer: TagsAnswer) -> TagsAnswer {
+    match answer {
+        TagsAnswer::Fresh { tags, dropped, validators } => {
+            let changed = tags.iter().any(|tag| tag.of_chart().is_some());
+            let written = |tag: crate::model::TagRef<'_>| tag.of_chart().unwrap_or_else(|| tag.to_tag());
+            let tags = if changed { tags.iter().map(written).collect() } else { tags };
+            TagsAnswer::Fresh { tags, dropped, validators }
+        }
+        TagsAnswer::NotModified => TagsAnswer::NotModified,
+    }
+}
+
 fn describe(host: &Host, repository: &str, request: &str, failure: Failure) -> RegistryError {
     RegistryError::Request(Box::new(RequestError {
         host: host.name.clone(),
@@ -334,6 +359,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn helm_repositories_are_not_asked_as_registries() {
+        let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
+        let (chart, tag) = (ImageName::parse("https://charts.example.com/web").unwrap(), Tag::parse("1.0.0").unwrap());
+        let failures = [
+            client.tags(&chart, None).await.unwrap_err(),
+            client.resolve(&chart, &tag).await.unwrap_err(),
+            client.manifest(&chart, &tag).await.unwrap_err(),
+        ];
+        for error in failures {
+            assert!(error.to_string().contains("not read yet") && !error.is_absent(), "{error}");
+        }
+        assert_eq!(client.requests(), 0);
+    }
+
+    #[tokio::test]
     async fn hosts_that_are_not_allowed_are_not_asked() {
         let client = RegistryClient::new(vec![HostSettings::new("r.example.com")], Limits::default()).unwrap();
         let client = client.allowing(["ghcr.io".to_owned()]);
@@ -366,6 +406,7 @@ mod tests {
             ("harbor.example.com/hubs/web", "harbor.example.com/hubs/web"),
             ("harbor.example.com/own/web", "harbor.example.com/own/web"),
             ("nginx", "docker.io/library/nginx"),
+            ("oci://harbor.example.com/hub/ghcr/acme/web", "oci://ghcr.io/acme/web"),
         ] {
             let image = ImageName::parse(image).unwrap();
             assert_eq!(client.origin(&image).to_string(), origin);

@@ -341,7 +341,8 @@ impl Compiler {
     }
 }
 
-/// A glob over image names. Docker Hub images match with or without `docker.io/` and `library/`.
+/// A glob over names of images and charts. One with `://` is compared with the whole name, scheme included; one without, with
+/// host and path of images and charts alike. What is on Docker Hub matches with or without `docker.io/` and `library/`.
 #[derive(Debug, Clone)]
 pub struct ImagePattern {
     text: String,
@@ -364,8 +365,11 @@ impl ImagePattern {
         if text.is_empty() || text.len() > MAX_PATTERN {
             return Err(bad("it is empty or too long"));
         }
-        if text.contains("://") {
-            return Err(bad("an image name has no scheme; remove https://"));
+        if let Some((scheme, _)) = text.split_once("://")
+            && !scheme.contains(['*', '?', '{', '['])
+            && !["oci", "https", "http"].contains(&scheme)
+        {
+            return Err(bad("a name starts with oci://, https:// (a chart), http://, or has no scheme"));
         }
         if text.starts_with(['/', '!']) {
             return Err(bad("it starts with / or !"));
@@ -383,7 +387,10 @@ impl ImagePattern {
     /// Whether the pattern matches this image.
     #[must_use]
     pub fn matches(&self, image: &ImageName) -> bool {
-        if self.matcher.is_match(&image.to_string()) {
+        if self.text.contains("://") {
+            return self.matcher.is_match(&image.to_string());
+        }
+        if self.matcher.is_match(&image.place()) {
             return true;
         }
         if image.registry() != DOCKER_HUB {

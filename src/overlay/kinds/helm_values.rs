@@ -120,7 +120,7 @@ impl Collector<'_, '_> {
         match named {
             Some(named) if above && !versioned => {
                 let reason = self.tag_elsewhere(id, block.version).unwrap_or(SkipReason::DefaultVersion);
-                self.skip_image(named.source, reason, ImageName::parse(&named.image).ok());
+                self.skip_image(named.source, reason, ImageName::image(&named.image).ok());
             }
             Some(named) if versioned => self.values_block(kind, &block, &named, above),
             None if above && versioned => self.nameless(&block),
@@ -162,7 +162,7 @@ impl Collector<'_, '_> {
             let scalar = tree.scalar(tree.target(node))?;
             (!is_empty(tree, tree.target(node))).then(|| (node, scalar.value.as_ref()))
         };
-        let bare = |pair: &(Id, &str)| ImageName::parse(pair.1).is_ok();
+        let bare = |pair: &(Id, &str)| ImageName::image(pair.1).is_ok();
         let (source, name) = text(block.repository)
             .or_else(|| text(block.image).filter(bare).filter(|_| block.tag.is_some() || above))
             .or_else(|| text(block.name).filter(|_| above))?;
@@ -182,7 +182,7 @@ impl Collector<'_, '_> {
         }
         let version = block.tag.or(block.digest).unwrap_or(named.source);
         let second = || [block.image, block.name].into_iter().flatten().any(|node| !is_empty(tree, node));
-        let image = || ImageName::parse(&named.image).ok();
+        let image = || ImageName::image(&named.image).ok();
         if above && block.repository == Some(named.source) && second() {
             self.skip_image(version, SkipReason::TwoNames, image());
             return;
@@ -204,7 +204,7 @@ impl Collector<'_, '_> {
             && let Some((node, tag)) = &written
             && let Some((key, line)) = self.repeated_version(*node, tag)
         {
-            let image = ImageName::parse(&named.image).ok();
+            let image = ImageName::image(&named.image).ok();
             self.skip_image(*node, SkipReason::VersionRepeated { key, line }, image);
             return;
         }
@@ -218,7 +218,7 @@ impl Collector<'_, '_> {
         let tree = self.tree;
         let Some(key_text) = tree.scalar(key).map(|key| plain_key(&key.value)) else { return false };
         let Some(name) = tree.scalar(tree.target(value)).map(|scalar| scalar.value.as_ref()) else { return false };
-        if self.seen.contains(&value) || is_empty(tree, value) || ImageName::parse(name).is_err() {
+        if self.seen.contains(&value) || is_empty(tree, value) || ImageName::image(name).is_err() {
             return false; // It names no image, or one with a version of its own.
         }
         let stem = ["imagerepository", "imagename", "image"].iter().find_map(|end| key_text.strip_suffix(end));
@@ -243,7 +243,7 @@ impl Collector<'_, '_> {
         let version = beside(["imageversion", "version"]);
         let elsewhere = version.and_then(|entry| self.elsewhere(entry));
         if let Some(reason) = elsewhere {
-            self.skip_image(value, reason, ImageName::parse(name).ok());
+            self.skip_image(value, reason, ImageName::image(name).ok());
             return true;
         }
         // A key that only ends in `name` is not an image on its own.

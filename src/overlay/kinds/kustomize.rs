@@ -96,7 +96,7 @@ impl Collector<'_, '_> {
         };
         if tag.is_none() && digest.is_none() {
             let reason = SkipReason::NoVersion { image: image.escape_debug().to_string() };
-            self.skip_image(entry, reason, ImageName::parse(image).ok());
+            self.skip_image(entry, reason, ImageName::image(image).ok());
             return;
         }
         let alias = tree.text_at(entry, "name").filter(|name| *name != image).zip(tree.get(entry, "name"));

@@ -81,7 +81,7 @@ impl Collector<'_, '_> {
             })
         };
         if let (Some((_, repository)), Some((number, _))) = (first("repository:"), first("tag:")) {
-            let image = ImageName::parse(repository).ok();
+            let image = ImageName::image(repository).ok();
             self.skip_line((id, self.line(id) + line_of(number)), SkipReason::InText, image);
         }
     }

@@ -266,10 +266,11 @@ impl Visitor<'_> for Name<'_> {
         if self.found.names > self.found.max {
             return Err(E::custom("too many tags"));
         }
-        match TagRef::parse(name).map(|tag| self.found.tags.push(tag)) {
-            Ok(Pushed::New | Pushed::Known) => {}
-            Ok(Pushed::Full) => return Err(E::custom("too many tags")),
-            Err(_) => self.found.dropped += 1,
+        // No registry has a tag with a `+`.
+        match TagRef::parse(name).ok().filter(|tag| !tag.has_metadata()).map(|tag| self.found.tags.push(tag)) {
+            Some(Pushed::New | Pushed::Known) => {}
+            Some(Pushed::Full) => return Err(E::custom("too many tags")),
+            None => self.found.dropped += 1,
         }
         self.last.clear();
         self.last.push_str(name);
