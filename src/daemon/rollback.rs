@@ -77,7 +77,10 @@ impl Repository {
                 outcomes.extend(pushed.outcomes);
                 lost = pushed.lost.or(lost);
             }
-            if let Some(message) = lost {
+            // Where a part is done, another attempt would take that for somebody else's change.
+            if let Some(message) = lost
+                && !outcomes.iter().any(ActionOutcome::is_done)
+            {
                 return Ok(Attempt::LostRace(message));
             }
             for plan in &plans {

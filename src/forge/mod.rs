@@ -531,6 +531,9 @@ pub struct Wanted {
     pub known: Option<PullRequest>,
 }
 
+/// How many pull requests, or branches, one question about many is about.
+pub(crate) const AT_ONCE: usize = 100;
+
 /// What a pull request is judged by, as far as it was told of many at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Judged {

@@ -146,6 +146,12 @@ impl Mirror {
         }
     }
 
+    /// Whether somebody else makes what [`Mirror::made`] gives.
+    #[must_use]
+    pub fn has_maker(&self) -> bool {
+        self.maker().is_some()
+    }
+
     pub(super) fn maker(&self) -> Option<&Arc<dyn MakesCommits>> {
         self.inner.maker.get()
     }

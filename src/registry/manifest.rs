@@ -227,7 +227,7 @@ fn images(index: &OciImageIndex) -> Vec<&ImageIndexEntry> {
 const MAX_CHILDREN: usize = 4;
 
 /// Describes an index by one of its images. Mirrors may have an index without all of them; one of which they have none cannot
-/// be pulled.
+/// be pulled. Where not all were asked for, it stays undescribed.
 async fn describe_by_children(
     session: &Session<'_>,
     found: &mut Manifest,
@@ -242,6 +242,11 @@ async fn describe_by_children(
         if describe_by_child(session, found, child).await? == Child::Described {
             return Ok(());
         }
+    }
+    // Of a mirror that has only the platforms its users run, the one that is there may be among the others.
+    let may_run = |entry: &&ImageIndexEntry| entry.platform.is_none() || platform(entry).is_some();
+    if images.iter().skip(MAX_CHILDREN).any(may_run) {
+        return Ok(());
     }
     Err(Cause::Absent(format!("it is an index, and none of its images is there, such as {}", first.digest)).into())
 }

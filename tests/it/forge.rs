@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use landfall::daemon::Pulls;
 use landfall::forge::{Forge, ForgeError, GitHub, GitHubSettings};
-use landfall::model::{BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState};
+use landfall::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState};
 
 use crate::support::forge_stub::{Fault, ForgeStub, TOKEN};
 use crate::support::github_prism;
@@ -206,6 +206,47 @@ fn what_did_not_stick_is_tried_again_in_each_cycle() {
             assert_eq!(stub.pull(1).labels, labels, "minute {minute}");
         }
         assert_eq!(writes(&stub), Vec::<String>::new(), "what sticks costs nothing");
+    });
+}
+
+fn heads(count: usize) -> Vec<BranchName> {
+    (0..count).map(|number| branch(&format!("landfall/prod-{number}"))).collect()
+}
+
+#[test]
+fn a_list_that_cannot_be_had_is_asked_for_once_however_many_branches_wait_for_it() {
+    let at = jiff::Timestamp::from_second(1_767_600_000).unwrap();
+    for count in [2, 9] {
+        direct(async |stub| {
+            stub.fault(Fault::on("GET", "/pulls").times(1_000).message(502, "Bad Gateway"));
+            let mut pulls = Pulls::new(Forge::GitHub(client(&stub)), "deploys");
+            pulls.begin();
+            let heads = heads(count);
+            let answers = pulls.of_all(heads.iter(), &branch("main"), at, at).await;
+            assert_eq!(answers.len(), count);
+            for (_, answer) in &answers {
+                assert!(matches!(answer, Answer::Failed { message, .. } if message.contains("502")), "{answer:?}");
+            }
+            assert_eq!(stub.asked().len(), 3, "one question, repeated: {:?}", stub.asked());
+            stub.no_faults();
+            pulls.begin();
+            let answers = pulls.of_all(heads.iter(), &branch("main"), at, at).await;
+            assert!(answers.iter().all(|(_, answer)| *answer == Answer::Known(Vec::new())), "{answers:?}");
+        });
+    }
+}
+
+#[test]
+fn what_was_told_of_many_before_an_error_counts() {
+    let at = jiff::Timestamp::from_second(1_767_600_000).unwrap();
+    direct(async |stub| {
+        stub.fault(Fault::on("POST", "/graphql").after(1).times(3).message(502, "Bad Gateway"));
+        let mut pulls = Pulls::new(Forge::GitHub(client(&stub)), "deploys");
+        pulls.begin();
+        let answers = pulls.of_all(heads(105).iter(), &branch("main"), at, at).await;
+        assert!(answers.iter().all(|(_, answer)| *answer == Answer::Known(Vec::new())), "{answers:?}");
+        let alone = stub.requests().iter().filter(|asked| asked.target.contains("head=")).count();
+        assert_eq!(alone, 5, "{:?}", stub.asked());
     });
 }
 

@@ -208,6 +208,21 @@ fn checks_are_read_to_the_end_and_unknown_words_are_no_pass() {
 }
 
 #[test]
+fn what_many_are_judged_by_does_not_hang_on_who_pushed() {
+    direct(async |stub| {
+        let github = client(&stub);
+        opened(&stub, &github).await;
+        stub.review(1, "ann", "APPROVED");
+        stub.right("ann", "write");
+        stub.status(HEAD, "ci", "success");
+        stub.fault(Fault::on("GET", "/activity").times(50).message(502, "Bad Gateway"));
+        let judged = github.judged(&[1]).await.unwrap();
+        assert_eq!((judged.len(), &judged[0].reviews), (1, &None), "whether the approval counts is asked for alone");
+        assert!(judged[0].checks.is_some());
+    });
+}
+
+#[test]
 fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
     for (preferred, forbidden, expected) in [
         (None, &[][..], "merge"),

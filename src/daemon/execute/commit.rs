@@ -3,8 +3,10 @@
 //! Invariant: every push names the tip it was planned at, and its result is read from the remote's ref.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
 use crate::model::{BranchName, CommitId, RepoPath};
@@ -15,7 +17,7 @@ use super::{Executor, Making, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done};
 
 /// The result of pushing one branch's commits.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(in crate::daemon) struct Pushed {
     /// The outcome of each of them.
     pub(in crate::daemon) outcomes: Vec<ActionOutcome>,
@@ -23,85 +25,96 @@ pub(in crate::daemon) struct Pushed {
     pub(in crate::daemon) lost: Option<String>,
 }
 
+/// A commit that no branch has yet.
+struct Made<'a> {
+    action: &'a Action,
+    parent: CommitId,
+    commit: CommitId,
+}
+
+/// The commits of one branch on their way.
+struct Underway<'p> {
+    plan: &'p Plan,
+    now: Timestamp,
+    /// Where the branch is, after what was pushed.
+    tip: CommitId,
+    making: Making,
+    pushed: Pushed,
+}
+
 impl<R: Remote, P> Executor<R, P> {
-    /// Creates and pushes every commit of one branch: one on top of the other, in one push.
+    /// Creates and pushes every commit of one branch: one on top of the other, in one push, unless making them takes long.
     pub(in crate::daemon) async fn commits(&self, plan: &Plan, now: Timestamp) -> Pushed {
         let actions: Vec<&Action> = plan.actions.iter().filter(|action| action.kind == ActionKind::Commit).collect();
-        if actions.is_empty() {
-            return Pushed { outcomes: Vec::new(), lost: None };
+        let (tip, making, pushed) = (plan.revision.clone(), Making::default(), Pushed::default());
+        let mut way = Underway { plan, now, tip, making, pushed };
+        let mut left = &actions[..];
+        while !left.is_empty() {
+            let (stack, rest) = self.stack(&mut way, left).await;
+            left = rest;
+            if let ControlFlow::Break(failure) = self.push_stack(&mut way, &stack).await {
+                way.fail(left.iter().copied(), &failure);
+                break;
+            }
         }
-        let (stack, mut outcomes) = self.stack(plan, &actions, now).await;
-        let Some(last) = stack.last().map(|(_, commit)| commit.clone()) else { return Pushed { outcomes, lost: None } };
-        let mut lost = None;
-        let all = |failure: &ActionFailure| {
-            let failed = |(action, _): &(&Action, _)| ActionOutcome::failed(&plan.branch, action, failure.clone());
-            stack.iter().map(failed).collect::<Vec<_>>()
-        };
-        match self.push_commit(&plan.branch, &plan.revision, &last).await {
-            Ok(RefResult::Updated | RefResult::UpToDate) => {
-                outcomes.extend(stack.iter().map(|(action, commit)| committed(plan, action, commit)));
-            }
-            Ok(RefResult::LostRace { message }) => {
-                outcomes.extend(all(&lost_race(plan, &message)));
-                lost = Some(message);
-            }
-            // One commit that the server refuses must not hold up the others: push each on its own.
-            Ok(RefResult::Rejected { .. }) if stack.len() > 1 => {
-                outcomes.extend(self.one_by_one(plan, &actions, now).await);
-            }
-            Ok(RefResult::Rejected { message, .. }) => outcomes.extend(all(&refused(plan, &message))),
-            Err(error) => outcomes.extend(all(&ActionFailure::from(&error))),
-        }
-        Pushed { outcomes, lost }
+        self.remember_refusals(&way.pushed.outcomes, now);
+        way.pushed
     }
 
-    /// Commits each action on top of the previous one; an action that cannot be applied is reported and left out.
-    async fn stack<'a>(
+    /// Commits each action on top of the previous one, as long as that does not take too long, and what is left then; an
+    /// action that cannot be applied is reported and left out.
+    async fn stack<'a, 's>(
         &self,
-        plan: &Plan,
-        actions: &[&'a Action],
-        now: Timestamp,
-    ) -> (Vec<(&'a Action, CommitId)>, Vec<ActionOutcome>) {
-        let mut parent = plan.revision.clone();
-        let mut stack = Vec::new();
-        let mut outcomes = Vec::new();
-        let mut making = Making::default();
-        for action in actions {
-            match self.made(action, &parent, now, &mut making).await {
-                Ok(commit) => {
-                    parent = commit.clone();
-                    stack.push((*action, commit));
-                }
-                Err(error) => outcomes.push(ActionOutcome::failed(&plan.branch, action, error)),
+        way: &mut Underway<'_>,
+        actions: &'s [&'a Action],
+    ) -> (Vec<Made<'a>>, &'s [&'a Action]) {
+        let begun = Instant::now();
+        let mut stack: Vec<Made<'a>> = Vec::new();
+        for (at, action) in actions.iter().enumerate() {
+            if !stack.is_empty() && begun.elapsed() >= self.pace.before_push {
+                return (stack, &actions[at..]);
+            }
+            let parent = stack.last().map_or(&way.tip, |made| &made.commit).clone();
+            match self.made(action, &parent, way.now, &mut way.making).await {
+                Ok(commit) => stack.push(Made { action, parent, commit }),
+                Err(failure) => way.fail([*action], &failure),
             }
         }
-        (stack, outcomes)
+        (stack, &[])
     }
 
-    async fn one_by_one(&self, plan: &Plan, actions: &[&Action], now: Timestamp) -> Vec<ActionOutcome> {
-        let mut outcomes = Vec::new();
-        let mut plan = plan.clone();
-        let mut making = Making::default();
-        for action in actions {
-            let outcome = match self.made(action, &plan.revision, now, &mut making).await {
-                Err(error) => ActionOutcome::failed(&plan.branch, action, error),
-                Ok(commit) => match self.push_commit(&plan.branch, &plan.revision, &commit).await {
-                    Ok(RefResult::Updated | RefResult::UpToDate) => {
-                        plan.revision = commit.clone();
-                        committed(&plan, action, &commit)
-                    }
-                    Ok(RefResult::Rejected { message, .. }) => {
-                        ActionOutcome::failed(&plan.branch, action, refused(&plan, &message))
-                    }
-                    Ok(RefResult::LostRace { message }) => {
-                        ActionOutcome::failed(&plan.branch, action, lost_race(&plan, &message))
-                    }
-                    Err(error) => ActionOutcome::failed(&plan.branch, action, error.into()),
-                },
-            };
-            outcomes.push(outcome);
+    /// Pushes commits that stand one on the other. It breaks with the reason why nothing further can be pushed.
+    async fn push_stack(&self, way: &mut Underway<'_>, stack: &[Made<'_>]) -> ControlFlow<ActionFailure> {
+        let Some(last) = stack.last() else { return ControlFlow::Continue(()) };
+        match self.push_commit(&way.plan.branch, &way.tip, &last.commit).await {
+            // One commit that the server refuses must not hold up the others: push each on its own.
+            Ok(RefResult::Rejected { .. }) if stack.len() > 1 => self.one_by_one(way, stack).await,
+            pushed => way.settle(stack, pushed),
         }
-        outcomes
+    }
+
+    /// The same one by one. What stood on a commit that was refused is made again.
+    async fn one_by_one(&self, way: &mut Underway<'_>, stack: &[Made<'_>]) -> ControlFlow<ActionFailure> {
+        for (at, Made { action, parent, commit }) in stack.iter().enumerate() {
+            let made = match *parent == way.tip {
+                true => Ok(commit.clone()),
+                false => self.made(action, &way.tip, way.now, &mut way.making).await,
+            };
+            let commit = match made {
+                Ok(commit) => commit,
+                Err(failure) => {
+                    way.fail([*action], &failure);
+                    continue;
+                }
+            };
+            let pushed = self.push_commit(&way.plan.branch, &way.tip, &commit).await;
+            let made = Made { action, parent: way.tip.clone(), commit };
+            if let ControlFlow::Break(failure) = way.settle(&[made], pushed) {
+                way.fail(stack[at + 1..].iter().map(|made| made.action), &failure);
+                return ControlFlow::Break(failure);
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     /// Pushes a commit onto the tip that a branch is expected to have, and reads the branch again: the remote's ref,
@@ -206,6 +219,35 @@ impl<R: Remote, P> Executor<R, P> {
             files.push((path.clone(), edited));
         }
         Ok(files)
+    }
+}
+
+impl Underway<'_> {
+    fn fail<'a>(&mut self, actions: impl IntoIterator<Item = &'a Action>, failure: &ActionFailure) {
+        let branch = &self.plan.branch;
+        let failed = actions.into_iter().map(|action| ActionOutcome::failed(branch, action, failure.clone()));
+        self.pushed.outcomes.extend(failed);
+    }
+
+    /// Notes what became of a push. It breaks where the next one would fare no better.
+    fn settle(&mut self, made: &[Made<'_>], pushed: Result<RefResult, GitError>) -> ControlFlow<ActionFailure> {
+        let (failure, goes_on) = match pushed {
+            Ok(RefResult::Updated | RefResult::UpToDate) => {
+                let done = made.iter().map(|made| committed(self.plan, made.action, &made.commit));
+                self.pushed.outcomes.extend(done);
+                self.tip = made.last().map_or(&self.tip, |made| &made.commit).clone();
+                return ControlFlow::Continue(());
+            }
+            Ok(RefResult::Rejected { message, .. }) => (refused(self.plan, &message), true),
+            Ok(RefResult::LostRace { message }) => {
+                let failure = lost_race(self.plan, &message);
+                self.pushed.lost = Some(message);
+                (failure, false)
+            }
+            Err(error) => (error.into(), false),
+        };
+        self.fail(made.iter().map(|made| made.action), &failure);
+        if goes_on { ControlFlow::Continue(()) } else { ControlFlow::Break(failure) }
     }
 }
 

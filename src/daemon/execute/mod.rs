@@ -4,11 +4,12 @@
 //! was read again. Every push names the tip it was planned at; if somebody else pushed first it fails, and everything
 //! is read and planned again.
 //!
-//! Design: the executor has a remote and its pull requests, and remembers nothing about plans. Everything it needs is
-//! in the plan; its results, and what the session must remember, are what it returns.
+//! Design: the executor has a remote and its pull requests, and remembers nothing about plans but what was refused recently.
+//! Everything it needs is in the plan; its results, and what the session must remember, are what it returns.
 
 mod commit;
 mod diff;
+mod making;
 mod merge;
 mod pull_request;
 mod remote;
@@ -18,7 +19,7 @@ mod stale_base;
 pub(super) mod tests;
 mod update;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use jiff::Timestamp;
 
@@ -26,9 +27,10 @@ use crate::config::RepositorySettings;
 use crate::git::{Force, GitError, Mirror, NewFiles, NewTree, RefResult, RefUpdate, Stamp};
 use crate::message::Wording;
 use crate::model::{BranchName, CommitId, Identity, RepoPath, UpdateId};
-use crate::plan::{Action, Hold, Plan, Update};
+use crate::plan::{Hold, Plan, Update};
 
-use super::outcome::{ActionFailure, ActionOutcome};
+use self::making::{Making, MakingTime, Refusals};
+use super::outcome::ActionOutcome;
 use super::pulls::Pulls;
 
 pub use crate::git::ATTEMPTS;
@@ -41,6 +43,8 @@ pub(in crate::daemon) struct Executor<R = Mirror, P = Pulls> {
     remote: R,
     pulls: P,
     settings: Arc<RepositorySettings>,
+    refusals: Mutex<Refusals>,
+    pace: MakingTime,
 }
 
 /// The files that a commit adds, replaces and removes, and its message.
@@ -80,16 +84,10 @@ impl PushedHead {
     }
 }
 
-/// What became of making commits so far: a forge that does not answer is asked for no further one.
-#[derive(Debug, Default)]
-struct Making {
-    silent: Option<ActionFailure>,
-}
-
 impl<R, P> Executor<R, P> {
     /// An executor for this remote.
     pub(in crate::daemon) fn new(settings: Arc<RepositorySettings>, remote: R, pulls: P) -> Self {
-        Self { remote, pulls, settings }
+        Self { remote, pulls, settings, refusals: Mutex::default(), pace: MakingTime::default() }
     }
 
     /// The pull requests.
@@ -109,6 +107,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let mut carried = Carried::default();
         self.propose(plan, now, &mut carried).await;
         self.finish(plan, now, &mut carried).await;
+        self.remember_refusals(&carried.actions, now);
         carried
     }
 }
@@ -130,7 +129,7 @@ impl<R: Remote, P> Executor<R, P> {
             message: change.message.to_owned(),
             stamp: self.stamp(Some(by), before.map_or(now, |before| before.max(now))),
         })?;
-        let commit = self.remote.made(&commit).await?;
+        let commit = self.make(&commit, now).await?;
         // Whoever makes it dates it, too.
         let made = self.remote.log(&commit, None, 1)?.first().map(|entry| entry.time);
         if let (Some(made), Some(before)) = (made, before)
@@ -163,25 +162,6 @@ impl<R: Remote, P> Executor<R, P> {
         let (name, expected) = (name.to_owned(), tip.cloned());
         let update = RefUpdate { name, expected, new: Some(commit), force: Force::No };
         Ok(self.remote.push(&[update]).await?.into_iter().next())
-    }
-
-    /// The commit of one action on `parent`, made by whoever makes this repository's commits. No branch has it yet.
-    async fn made(
-        &self,
-        action: &Action,
-        parent: &CommitId,
-        now: Timestamp,
-        making: &mut Making,
-    ) -> Result<CommitId, ActionFailure> {
-        let planned = self.commit(action, parent, now)?;
-        if let Some(failure) = &making.silent {
-            return Err(failure.clone());
-        }
-        self.remote.made(&planned).await.map_err(|error| {
-            let failure = ActionFailure::from(&error);
-            making.silent = error.is_transient().then(|| failure.clone());
-            failure
-        })
     }
 
     /// What commits and pull requests say.

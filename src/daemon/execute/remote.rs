@@ -45,6 +45,7 @@ remote! {
     }
     mirrored {
         fn declared(&self) -> KeyPaths;
+        fn has_maker(&self) -> bool;
         fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError>;
         fn log(&self, tip: &CommitId, known: Option<&CommitId>, limit: usize) -> Result<Vec<LogEntry>, GitError>;
         fn is_ancestor(&self, ancestor: &CommitId, of: &CommitId) -> Result<bool, GitError>;

@@ -54,9 +54,12 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         now: Timestamp,
     ) -> Result<CommitId, ActionFailure> {
         let pull = &update.pull;
+        if let Some(failure) = self.refusals().of(action, now) {
+            return Err(failure);
+        }
         let mut way = update.way;
         loop {
-            let commit = self.remote.made(&self.brought_up(plan, action, (pull, way), now)?).await?;
+            let commit = self.make(&self.brought_up(plan, action, (pull, way), now)?, now).await?;
             let name = pull.head.full();
             let (expected, new) = (Some(pull.tip.clone()), Some(commit.clone()));
             let update = RefUpdate { name: name.clone(), expected, new, force: Force::WithLease };

@@ -6,8 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
-use crate::forge::Judged;
+use crate::forge::{AT_ONCE, Judged};
 use crate::model::{BranchName, CommitId, PullRequest, PullState};
 use crate::plan::{BRANCH_ROOT, ForgeQuery};
 
@@ -70,15 +71,19 @@ impl Pulls {
             return;
         }
         let numbers: Vec<u64> = wanted.into_iter().collect();
-        let asked = tokio::time::timeout(PATIENCE, self.forge.judged(&numbers)).await;
-        match asked {
-            Ok(Ok(judged)) => self.ahead.judged.extend(judged.into_iter().map(|judged| (judged.number, judged))),
-            Ok(Err(error)) => {
-                tracing::debug!(repository = self.name, %error, "many pull requests cannot be asked about at once");
-            }
-            Err(_) => {
-                tracing::debug!(repository = self.name, "asking about many pull requests at once took too long");
-                self.ahead.unanswered = Some(now);
+        let end = Instant::now() + PATIENCE;
+        for some in numbers.chunks(AT_ONCE) {
+            match tokio::time::timeout_at(end, self.forge.judged(some)).await {
+                Ok(Ok(judged)) => self.ahead.judged.extend(judged.into_iter().map(|judged| (judged.number, judged))),
+                Ok(Err(error)) => {
+                    tracing::debug!(repository = self.name, %error, "many pull requests cannot be asked about at once");
+                    break;
+                }
+                Err(_) => {
+                    tracing::debug!(repository = self.name, "asking about many pull requests at once took too long");
+                    self.ahead.unanswered = Some(now);
+                    break;
+                }
             }
         }
         self.ahead.asked.extend(numbers);
@@ -99,22 +104,14 @@ impl Pulls {
         if unknown.len() < MANY || !self.ahead.may_ask(now) {
             return;
         }
-        let asked = tokio::time::timeout(PATIENCE, self.forge.past(&unknown, base)).await;
-        let past = match asked {
-            Ok(Ok(past)) => past,
-            Ok(Err(error)) => {
-                tracing::debug!(repository = self.name, %error, "many branches cannot be asked about at once");
-                Vec::new()
-            }
-            Err(_) => {
-                tracing::debug!(repository = self.name, "asking about many branches at once took too long");
-                self.ahead.unanswered = Some(now);
-                return;
-            }
-        };
-        let told: HashSet<&BranchName> = past.iter().map(|(head, _)| head).collect();
-        let untold: Vec<&BranchName> = unknown.iter().filter(|head| !told.contains(head)).collect();
-        self.remember_closed(&untold, base, now).await;
+        let (past, is_late) = self.past(&unknown, base).await;
+        if is_late {
+            self.ahead.unanswered = Some(now);
+        } else {
+            let told: HashSet<&BranchName> = past.iter().map(|(head, _)| head).collect();
+            let untold: Vec<&BranchName> = unknown.iter().filter(|head| !told.contains(head)).collect();
+            self.remember_closed(&untold, base, now).await;
+        }
         for (head, mut pulls) in past {
             let open = self.open.as_ref().map_or(&[][..], |(_, open)| open);
             // Of what is open, the list is as new, and says the same in the same way each time.
@@ -127,6 +124,25 @@ impl Pulls {
             pulls.iter().rev().for_each(|pull| self.hear(pull));
             drop(self.remembered.insert(head, Remembered { at: now, plan: self.plan, pulls }));
         }
+    }
+
+    /// What the forge tells of many branches at once, as much as it tells in time; and whether time ran out.
+    async fn past(&self, heads: &[BranchName], base: &BranchName) -> (Vec<(BranchName, Vec<PullRequest>)>, bool) {
+        let (mut past, end) = (Vec::new(), Instant::now() + PATIENCE);
+        for some in heads.chunks(AT_ONCE) {
+            match tokio::time::timeout_at(end, self.forge.past(some, base)).await {
+                Ok(Ok(told)) => past.extend(told),
+                Ok(Err(error)) => {
+                    tracing::debug!(repository = self.name, %error, "many branches cannot be asked about at once");
+                    break;
+                }
+                Err(_) => {
+                    tracing::debug!(repository = self.name, "asking about many branches at once took too long");
+                    return (past, true);
+                }
+            }
+        }
+        (past, false)
     }
 
     /// Puts together, from the lists of what is open and what was closed, what a forge tells of very many branches one by one

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
 
 use crate::forge::{Ensured, Forge, PullError, Wanted};
 use crate::model::{Answer, BranchName, CommitId, FailureCode, PullRequest, PullRequestSpec, PullState, UpdateId};
@@ -43,6 +44,8 @@ pub struct Pulls {
     open: Option<(Timestamp, Vec<PullRequest>)>,
     /// The number of plans so far.
     plan: u64,
+    /// The last plan in which the open ones could not be listed, and why.
+    unlisted: Option<(u64, PullError)>,
     /// What was asked about many pull requests at once.
     ahead: ahead::AskedAhead,
     /// Merges that the forge refused recently.
@@ -80,6 +83,7 @@ impl Pulls {
             remembered: HashMap::new(),
             open: None,
             plan: 0,
+            unlisted: None,
             ahead: ahead::AskedAhead::default(),
             refused: HashMap::new(),
             enough: HashMap::new(),
@@ -117,8 +121,8 @@ impl Pulls {
         self.plan += 1;
     }
 
-    /// The pull requests of each of these branches. A forge that stays silent gets no further queries, so that commits,
-    /// which need no forge, do not wait for it (G6).
+    /// The pull requests of each of these branches. A forge that stays silent, or has failed for as long, gets no further
+    /// queries, so that commits, which need no forge, do not wait for it (G6).
     pub async fn of_all(
         &mut self,
         heads: impl Iterator<Item = &BranchName>,
@@ -126,34 +130,47 @@ impl Pulls {
         since: Timestamp,
         now: Timestamp,
     ) -> Vec<(BranchName, Answer<Vec<PullRequest>>)> {
-        let mut answers = Vec::new();
         let heads: Vec<&BranchName> = heads.collect();
-        let mut silent = false;
+        let (mut stopped, mut failing) = (None, Duration::ZERO);
         if self.forge.has_pulls() && heads.len() >= ahead::MANY {
             match tokio::time::timeout(PATIENCE, self.open(since, now)).await.map(|open| open.is_ok()) {
                 Ok(true) => self.remember_many(&heads, base, now).await,
+                // Each of them is answered with the same error, and nothing is asked.
                 Ok(false) => {}
-                Err(_) => silent = true,
+                Err(_) => stopped = Some(self.silence()),
             }
         }
+        let mut answers = Vec::with_capacity(heads.len());
         for head in heads {
-            let mut answer = None;
-            if !silent {
-                answer = tokio::time::timeout(PATIENCE, self.of(head, base, since, now)).await.ok();
-                silent = answer.is_none();
-            }
-            let fact = answer.unwrap_or_else(|| Answer::Failed {
-                message: format!(
-                    "the forge of repository {} has not answered for {} s; its pull requests wait for the next cycle",
-                    self.name,
-                    PATIENCE.as_secs()
-                ),
-                code: FailureCode::Network,
-                last: None,
-            });
+            let fact = match &stopped {
+                Some(stopped) => stopped.clone(),
+                None => {
+                    let begun = Instant::now();
+                    let asked = tokio::time::timeout(PATIENCE, self.of(head, base, since, now)).await;
+                    let fact = asked.unwrap_or_else(|_| self.silence());
+                    if let Answer::Failed { .. } = fact {
+                        failing += begun.elapsed();
+                        stopped = (failing >= PATIENCE).then(|| fact.clone());
+                    }
+                    fact
+                }
+            };
             answers.push((head.clone(), fact));
         }
         answers
+    }
+
+    /// What is said where the forge has said nothing.
+    fn silence(&self) -> Answer<Vec<PullRequest>> {
+        Answer::Failed {
+            message: format!(
+                "the forge of repository {} has not answered for {} s; its pull requests wait for the next cycle",
+                self.name,
+                PATIENCE.as_secs()
+            ),
+            code: FailureCode::Network,
+            last: None,
+        }
     }
 
     /// Every pull request of `head`, newest first.
@@ -255,9 +272,14 @@ impl Pulls {
         made
     }
 
+    /// The bot's open ones. A list that could not be had is not asked for again in the same plan.
     async fn open(&mut self, since: Timestamp, now: Timestamp) -> Result<&[PullRequest], PullError> {
         if self.open.as_ref().is_none_or(|(at, _)| *at < since || *at > now) {
-            let mut open = self.forge.open_pulls(BRANCH_ROOT).await?;
+            if let Some((_, error)) = self.unlisted.as_ref().filter(|(plan, _)| *plan == self.plan) {
+                return Err(error.clone());
+            }
+            let open = self.forge.open_pulls(BRANCH_ROOT).await;
+            let mut open = open.inspect_err(|error| self.unlisted = Some((self.plan, error.clone())))?;
             open.retain(|pull| is_own_branch(pull.head.as_str()));
             self.open = Some((now, open));
         }
@@ -266,6 +288,6 @@ impl Pulls {
 }
 
 /// Whether an answer from `at` is recent; one from the future was dated by a wrong clock.
-fn is_recent(at: Timestamp, now: Timestamp) -> bool {
+pub(super) fn is_recent(at: Timestamp, now: Timestamp) -> bool {
     (SignedDuration::ZERO..REMEMBER).contains(&now.duration_since(at))
 }

@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::execute::{Executor, Remote};
-use crate::git::{Mirror, RefResult};
+use crate::git::{GitError, Mirror, RefResult};
 use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath, Tag};
 use crate::plan::{Answers, Gate, Plan, Problem, TagRecords, TagSighting};
 
@@ -71,21 +71,28 @@ struct File {
 }
 
 impl FirstSeen {
-    /// Reads the records again if the ref has moved. Anything unreadable counts as absent, and concerns nothing but ages.
-    pub(super) fn read(&mut self, mirror: &Mirror) {
-        let found = mirror.tip(FIRST_SEEN).and_then(|tip| {
-            let path = tip.as_ref().filter(|_| tip != self.tip).zip(RepoPath::parse(FILE).ok());
-            let bytes = path.map(|(tip, path)| mirror.read(tip, &path)).transpose()?;
-            Ok((tip, bytes.flatten()))
-        });
-        match found {
-            Ok((tip, _)) if tip == self.tip && self.unreadable.is_none() => {}
-            Ok((tip, bytes)) => {
-                let File { images, tags, .. } = bytes.and_then(|bytes| parse(&bytes)).unwrap_or_default();
-                *self = Self { tip, times: images, tags, unreadable: None };
-            }
-            Err(error) => *self = Self { unreadable: Some(error.to_string()), ..Self::default() },
+    /// Reads the records again if the ref has moved. A ref that points at something else counts as absent, and is told.
+    ///
+    /// # Errors
+    /// If it cannot be found out what they are: taken for none, they would let pass what was pushed again. What was read before
+    /// stays.
+    pub(super) fn read(&mut self, mirror: &Mirror) -> Result<(), GitError> {
+        let tip = mirror.tip(FIRST_SEEN)?;
+        if tip == self.tip && self.unreadable.is_none() {
+            return Ok(());
         }
+        let path = tip.as_ref().zip(RepoPath::parse(FILE).ok());
+        *self = match path.map(|(tip, path)| mirror.read(tip, &path)).transpose() {
+            Ok(bytes) => {
+                let File { images, tags, .. } = bytes.flatten().and_then(|bytes| parse(&bytes)).unwrap_or_default();
+                Self { tip, times: images, tags, unreadable: None }
+            }
+            Err(error @ (GitError::UnknownCommit { .. } | GitError::Refused { .. })) => {
+                Self { unreadable: Some(error.to_string()), ..Self::default() }
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(())
     }
 
     /// Adds to the answers what was seen earlier than this process, or its cache, knows.
@@ -122,12 +129,20 @@ impl FirstSeen {
         (news && tags != self.tags).then_some(tags)
     }
 
+    /// When an image was first seen. A record from the future was dated by a clock that was ahead: the image is first seen now, and
+    /// not that late.
+    fn known(&self, image: &ImageName, digest: &str, now: Timestamp) -> Option<Timestamp> {
+        self.times.get(image).and_then(|times| times.get(digest)).copied().filter(|at| *at <= now)
+    }
+
+    /// Whether each of these has its record.
+    fn has_all(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, now: Timestamp) -> bool {
+        seen.keys().all(|(image, digest)| self.known(image, digest.as_str(), now).is_some())
+    }
+
     /// The file with these records and tags, without old and excess ones.
     fn with(&self, seen: &BTreeMap<(ImageName, Digest), Timestamp>, tags: &TagRecords, now: Timestamp) -> Revised {
-        // A record from the future was dated by a clock that was ahead: the image is first seen now, and not that late.
-        let known = |image: &ImageName, digest: &str| {
-            self.times.get(image).and_then(|times| times.get(digest)).copied().filter(|at| *at <= now)
-        };
+        let known = |image: &ImageName, digest: &str| self.known(image, digest, now);
         let mut waiting: Vec<Record<'_>> = seen
             .iter()
             .map(|((image, digest), at)| (image, digest.as_str(), known(image, digest.as_str()).unwrap_or(*at)))
@@ -215,9 +230,11 @@ impl FirstSeen {
             return Some(problem(message, None));
         }
         let sightings = plans.iter().flat_map(|plan| &plan.sightings).collect();
-        let tags = self.with_tags(&sightings, now);
-        let Revised { body, adds, left } =
-            self.with(&waiting(plans, answers), tags.as_ref().unwrap_or(&self.tags), now);
+        let (tags, waiting) = (self.with_tags(&sightings, now), waiting(plans, answers));
+        if tags.is_none() && self.has_all(&waiting, now) {
+            return None;
+        }
+        let Revised { body, adds, left } = self.with(&waiting, tags.as_ref().unwrap_or(&self.tags), now);
         let full = (left > 0).then(|| {
             let message = format!(
                 "{left} waiting images have no room in {FIRST_SEEN}: without a persistent state folder they start waiting again after every start"
@@ -273,6 +290,7 @@ mod tests {
     fn with(times: &Times, seen: &[((ImageName, Digest), Timestamp)], now: Timestamp) -> Option<Times> {
         let records = FirstSeen { times: times.clone(), ..FirstSeen::default() };
         let Revised { body, adds, .. } = records.with(&seen.iter().cloned().collect(), &TagRecords::new(), now);
+        assert!(!adds || !records.has_all(&seen.iter().cloned().collect(), now), "what is written is not known");
         adds.then(|| parse(&body).unwrap().images)
     }
 

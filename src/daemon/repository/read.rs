@@ -110,8 +110,12 @@ pub(super) fn changes(
         }
         found => (found?, None),
     };
+    let ignore_moved = found.iter().any(|change| is_ignore_place(&change.path));
     for change in found {
         sort(change, folders, (&mut changed, &mut files), &mut wanted);
+    }
+    if ignore_moved {
+        files.extend(ignore_place(mirror, to)?);
     }
     let ids: Vec<BlobId> = wanted.iter().map(|(_, id)| *id).collect();
     let sizes = mirror.blob_sizes(&ids)?;
@@ -222,11 +226,6 @@ fn sort(
             return;
         }
     };
-    // A folder in place of the file holds no patterns, so nothing of what should be left alone is known.
-    if change.now.is_some() && path.as_str().strip_prefix(IGNORE_FILE).is_some_and(|rest| rest.starts_with('/')) {
-        let reason = SkipReason::IgnoreUnusable { reason: format!("{IGNORE_FILE} is a folder; next: make it a file") };
-        files.push(FileChange::Special { path: IGNORE_FILE.to_owned(), reason });
-    }
     let reason = match change.now {
         Some(TreeEntry::File { id, .. }) if folders.is_for(&path).is_some() => {
             wanted.push((path, id));
@@ -251,6 +250,30 @@ fn sort(
         Some(reason) => FileChange::Special { path: shown, reason },
         None => FileChange::Gone { path: shown },
     });
+}
+
+/// Whether a path is that of the ignore file, or below it.
+fn is_ignore_place(path: &TreePath) -> bool {
+    let path = match path {
+        TreePath::Usable(path) => path.as_str(),
+        TreePath::Odd { shown, .. } => shown,
+    };
+    path.strip_prefix(IGNORE_FILE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// What is in place of the ignore file, if no change of it says so: what is below a folder comes and goes on its own. A folder
+/// holds no patterns, so nothing of what should be left alone is known.
+fn ignore_place(mirror: &Mirror, tip: &CommitId) -> Result<Option<FileChange>, GitError> {
+    let Ok(place) = RepoPath::parse(IGNORE_FILE) else { return Ok(None) };
+    let path = place.to_string();
+    Ok(match mirror.entry(tip, &place)? {
+        None => Some(FileChange::Gone { path }),
+        Some(TreeEntry::Folder) => {
+            let reason = format!("{IGNORE_FILE} is a folder; next: make it a file");
+            Some(FileChange::Special { path, reason: SkipReason::IgnoreUnusable { reason } })
+        }
+        Some(TreeEntry::File { .. } | TreeEntry::Symlink | TreeEntry::Submodule) => None,
+    })
 }
 
 fn too_large(bytes: u64) -> SkipReason {

@@ -124,7 +124,7 @@ impl Reader {
                 || name.strip_prefix("refs/heads/").is_some_and(is_own_branch)
         })
         .await?;
-        self.first_seen.read(&self.mirror);
+        self.first_seen.read(&self.mirror)?;
         self.read_branch(&main, &refs)?;
         let named = self.named_branches();
         self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;

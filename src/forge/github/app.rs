@@ -37,8 +37,8 @@ const LIFE: Duration = Duration::from_mins(30);
 const NEEDED: [(&str, &str); 2] = [("contents", "write"), ("pull_requests", "write")];
 /// What it may be allowed, and what for.
 const USEFUL: [(&str, &str, &str); 3] = [
-    ("checks", "read", "check runs"),
-    ("statuses", "write", "statuses of landings"),
+    ("checks", "read", "check runs, also those that merges wait for"),
+    ("statuses", "write", "statuses of landings, and those that merges wait for"),
     ("deployments", "write", "deployments of landings"),
 ];
 

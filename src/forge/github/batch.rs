@@ -17,12 +17,11 @@ use url::form_urlencoded;
 use super::GitHubApi;
 use super::judge::latest_checks;
 use super::wire::{WireActivity, WireCheckRun, WirePull, WireStatus};
+use crate::forge::AT_ONCE;
 use crate::forge::error::ForgeError;
 use crate::forge::hosted::{Ahead, PushedTip, counts, may_be_unknown};
 use crate::model::{BranchName, CommitId, Review, ReviewState, Reviews, Weight};
 
-/// How many pull requests, or branches, one query is about.
-const AT_ONCE: usize = 100;
 /// Up to this many branches are asked about alone who pushed to them; of more, the pushes to all branches are listed, as far back as
 /// this many pages.
 const FEW: usize = 3;
@@ -188,8 +187,10 @@ impl GitHubApi {
             found.extend(judged.into_iter().filter(|judged| some.contains(&judged.number)).map(GraphJudged::ahead));
         }
         let approved: Vec<usize> = (0..found.len()).filter(|at| is_approved(&found[*at])).collect();
-        for (at, pushes) in self.pushes_to(&found, &approved).await? {
-            found[at].pushes = pushes;
+        match self.pushes_to(&found, &approved).await {
+            Ok(pushes) => pushes.into_iter().for_each(|(at, pushes)| found[at].pushes = pushes),
+            // Only whether these approvals count is to be asked one by one.
+            Err(error) => tracing::debug!(%error, "it is not told who pushed what was approved"),
         }
         Ok(found)
     }

@@ -5,8 +5,9 @@
 //! alone, so that rules about paths are asked about nothing else. What is made here belongs to no branch: the branch is moved by
 //! a push with a lease, since the API can only move one without comparing what it was.
 
+use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use url::{Url, form_urlencoded};
 
+use super::addresses::{DEFAULT_API, pages_of};
 use super::wire::{WireGitCommit, WireSha, WireSignature, WireTip, WireVerification};
 use crate::forge::PullError;
 use crate::forge::error::{ForgeError, Problem};
@@ -25,6 +27,9 @@ use crate::model::{FailureCode, Identity, one_line};
 
 /// How many bytes of text are sent within one tree; what is beyond, or is no text, is sent alone.
 const INLINE: usize = 1 << 20;
+
+/// How many of the last commits are known.
+const RECENT: usize = 256;
 
 /// How commits are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -41,6 +46,8 @@ pub(super) struct CommitMaker {
     api: Arc<ApiClient>,
     author: Identity,
     committer: Identity,
+    /// The last commits that it made, latest last.
+    recent: Mutex<VecDeque<String>>,
 }
 
 impl fmt::Debug for CommitMaker {
@@ -52,16 +59,17 @@ impl fmt::Debug for CommitMaker {
 /// As whom GitHub commits what it makes: on an Enterprise Server by an address of its own, unless that was changed there.
 pub(super) fn committer(api_url: &str) -> Identity {
     let who = |name: &str, email: String| Identity { name: name.to_owned(), email };
-    if api_url == super::DEFAULT_API {
+    if api_url == DEFAULT_API {
         return who("GitHub", "noreply@github.com".to_owned());
     }
-    let host = Url::parse(api_url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    let site = pages_of(api_url).unwrap_or_else(|| api_url.to_owned());
+    let host = Url::parse(&site).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     who("GitHub Enterprise", format!("noreply@{host}"))
 }
 
 impl CommitMaker {
     pub(super) fn new(api: Arc<ApiClient>, author: Identity, committer: Identity) -> Self {
-        Self { api, author, committer }
+        Self { api, author, committer, recent: Mutex::default() }
     }
 
     /// For `landfall doctor`.
@@ -155,6 +163,27 @@ impl CommitMaker {
         Ok(MadeCommit { id: made.sha, payload, signature })
     }
 
+    fn recent(&self) -> MutexGuard<'_, VecDeque<String>> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A commit that was made a moment ago may not be known everywhere at GitHub: that is no matter of permissions.
+    fn told(&self, error: ForgeError, order: &CommitOrder) -> ForgeError {
+        let unknown = match &error.problem {
+            Problem::NotFound { .. } => true,
+            Problem::Rejected { status: 422, message } => message.contains("not exist"),
+            _ => false,
+        };
+        let own = order.parents.iter().find(|parent| self.recent().iter().any(|made| made == parent.as_str()));
+        match own.filter(|_| unknown) {
+            Some(parent) => {
+                let text = format!("GitHub does not show the commit {} yet, which it made for the bot", parent.short());
+                self.api.error("POST git/trees or git/commits", Problem::NotYet(text))
+            }
+            None => error,
+        }
+    }
+
     fn wrong(&self, text: &str) -> ForgeError {
         self.api.error("POST git/commits", Problem::Settings(self.api.clean(text)))
     }
@@ -167,7 +196,14 @@ impl CommitMaker {
 impl MakesCommits for CommitMaker {
     fn make<'a>(&'a self, order: &'a CommitOrder) -> BoxFuture<'a, Result<MadeCommit, NotMade>> {
         Box::pin(async move {
-            self.made(order).await.map_err(|error| {
+            let made = self.made(order).await.map_err(|error| self.told(error, order)).inspect(|made| {
+                let mut recent = self.recent();
+                recent.push_back(made.id.clone());
+                if recent.len() > RECENT {
+                    recent.pop_front();
+                }
+            });
+            made.map_err(|error| {
                 let settings = matches!(error.problem, Problem::Settings(_));
                 let PullError { message, code } = error.into();
                 NotMade { message, code: if settings { FailureCode::ConfigError } else { code } }
@@ -185,6 +221,7 @@ mod tests {
         for (url, email) in [
             ("https://api.github.com", "noreply@github.com"),
             ("https://git.example.com/api/v3", "noreply@git.example.com"),
+            ("https://api.acme.ghe.com", "noreply@acme.ghe.com"),
         ] {
             assert_eq!(committer(url).email, email);
         }

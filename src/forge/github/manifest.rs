@@ -14,13 +14,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::addresses::{DEFAULT_API, api_of};
 use crate::forge::hosted::{is_plain, split_address};
 use crate::http::jwt::StatementKey;
 use crate::http::{self, Broken, ClientError, ClientSettings, Secrets};
 
 /// The largest answer that is read.
 const BODY_LIMIT: u64 = 1 << 20;
-const SITE: &str = "https://github.com";
 /// What the bot does: commits, pull requests, what they are judged by, and what it says of landings.
 const PERMISSIONS: [(&str, &str); 6] = [
     ("checks", "read"),
@@ -148,7 +148,7 @@ impl AppSite {
     /// If the address or a certificate cannot be used.
     pub fn new(site: &str, ca_pem: Option<&[u8]>, timeout: Duration) -> Result<Self, AppError> {
         let site = site.trim_end_matches('/').to_owned();
-        let api = if site == SITE { super::DEFAULT_API.to_owned() } else { format!("{site}/api/v3") };
+        let api = api_of(&site);
         let bare = Url::parse(&site).is_ok_and(|url| url.path() == "/");
         let (origin, prefix) = split_address(&api, &super::DIALECT).ok().filter(|_| bare).ok_or_else(|| {
             AppError::Address(
@@ -178,7 +178,7 @@ impl AppSite {
     /// Its API, if the configuration has to name it.
     #[must_use]
     pub fn api_url(&self) -> Option<String> {
-        (self.site != SITE).then(|| format!("{}/api/v3", self.site))
+        Some(api_of(&self.site)).filter(|api| api != DEFAULT_API)
     }
 
     /// Its web pages.

@@ -4,6 +4,7 @@
 //! (merge queues) are what GitHub does in its own way, `batch` asks about many pull requests at once. The rest is in `hosted`.
 
 mod add;
+mod addresses;
 mod app;
 mod batch;
 mod commits;
@@ -27,6 +28,7 @@ use serde_json::json;
 use tokio::sync::Mutex;
 use url::form_urlencoded::Serializer;
 
+use self::addresses::{DEFAULT_API, pages_of};
 use self::app::{App, AppConfig, AppSettings};
 use self::commits::{CommitMaker, CommitWay};
 pub use self::manifest::{AppError, AppManifest, AppSite, NewApp};
@@ -111,8 +113,6 @@ impl GitHubForgeSettings {
     }
 }
 
-const DEFAULT_API: &str = "https://api.github.com";
-
 /// One repository on GitHub.
 pub type GitHub = Hosted<GitHubApi>;
 
@@ -141,7 +141,7 @@ impl GitHubApi {
 
 pub(super) const DIALECT: Dialect = Dialect {
     forge: "GitHub",
-    address: "https://api.github.com or https://HOST/api/v3",
+    address: "https://api.github.com, https://api.SUBDOMAIN.ghe.com or https://HOST/api/v3",
     needs: "Contents and Pull requests write",
     repositories: "/repos",
     full_name: "full_name",
@@ -198,12 +198,7 @@ impl Api for GitHubApi {
     }
 
     fn commit_page(settings: &GitHubForgeSettings) -> Option<String> {
-        let site = match settings.api_url.strip_suffix("/api/v3") {
-            Some(site) => site,
-            None if settings.api_url == DEFAULT_API => "https://github.com",
-            // For any other API address, the address of its web pages is unknown.
-            None => return None,
-        };
+        let site = pages_of(&settings.api_url)?;
         Some(format!("{site}/{}/{}/commit/", settings.owner, settings.repository))
     }
 

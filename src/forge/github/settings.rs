@@ -9,7 +9,8 @@ use crate::forge::hosted::{Login, Place, is_plain};
 /// What to connect to, and as whom.
 #[derive(Debug, Clone)]
 pub struct GitHubSettings {
-    /// The REST API: `https://api.github.com`, or `https://HOST/api/v3` on an Enterprise Server.
+    /// The REST API: `https://api.github.com`, `https://api.SUBDOMAIN.ghe.com`, or `https://HOST/api/v3` on an
+    /// Enterprise Server.
     pub api_url: String,
     /// The repository's owner.
     pub owner: String,

@@ -1,7 +1,8 @@
 //! The large files that a walk over a partially cloned history will read, fetched before it reads them.
 //!
 //! Promise: a walk that needs n files which the mirror lacks fetches them in some log(n) conversations, and one that ends early has
-//! fetched at most [`GROWTH`] times what it needed. Where nothing is lacking, nothing is looked at twice.
+//! fetched at most [`GROWTH`] times what it needed. Where nothing is lacking, nothing is looked at twice. What is looked at too early
+//! fails nothing.
 
 use gix::ObjectId;
 
@@ -16,6 +17,8 @@ const GROWTH: usize = 8;
 /// The most files of one conversation, and the most commits that are looked at for them.
 const LARGEST: usize = 1_024;
 const COMMITS: usize = 50_000;
+/// The most bytes of one conversation after the first, as far as they can be foreseen.
+const BYTES: u64 = 64 << 20;
 
 /// What was fetched for one walk so far.
 #[derive(Debug, Clone, Copy)]
@@ -58,15 +61,27 @@ impl Ahead {
         if lacking.is_empty() {
             return Ok(());
         }
-        let wanted = lacking.len().max(self.batch);
+        let needed = lacking.len();
+        let wanted = needed.max(self.batch);
         for changed in later.take(COMMITS) {
+            // What is wrong with a commit that the walk may never reach is told where it reaches it.
+            let Ok(changed) = changed else { break };
             if lacking.len() >= wanted {
                 break;
             }
-            lacking.extend(mirror.lacking(read(&changed?))?);
+            lacking.extend(mirror.lacking(read(&changed))?);
         }
-        self.batch = (self.batch * GROWTH).min(LARGEST);
-        mirror.complete(lacking)
+        match mirror.complete(lacking.iter().copied()) {
+            // The same goes for files that the remote does not have.
+            Err(error) if lacking.len() > needed && !error.is_transient() => {
+                lacking.truncate(needed);
+                mirror.complete(lacking.iter().copied())?;
+            }
+            fetched => fetched?,
+        }
+        let bytes: u64 = mirror.blob_sizes(&lacking.iter().copied().map(BlobId).collect::<Vec<_>>())?.iter().sum();
+        self.batch = next_batch(self.batch, lacking.len(), bytes);
+        Ok(())
     }
 
     /// The same for files that are read at once.
@@ -75,5 +90,32 @@ impl Ahead {
     /// If the remote does not answer.
     pub(super) fn complete(mirror: &Mirror, files: impl IntoIterator<Item = BlobId>) -> Result<(), GitError> {
         mirror.complete(files.into_iter().map(|file| file.0))
+    }
+}
+
+/// How many files the next conversation fetches, after one of so many files with so many bytes: files of one history have
+/// similar sizes.
+fn next_batch(batch: usize, files: usize, bytes: u64) -> usize {
+    let each = (bytes / u64::try_from(files.max(1)).unwrap_or(u64::MAX)).max(1);
+    let room = usize::try_from(BYTES / each).unwrap_or(usize::MAX);
+    (batch * GROWTH).min(LARGEST).min(room).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_fetched_ahead_is_bounded_by_its_bytes() {
+        for (batch, files, bytes, next) in [
+            (8, 8, 8 * 100_000, 64),
+            (64, 64, 64 * 100_000, 512),
+            (1_024, 1_024, 1_024 * 70_000, 958),
+            (8, 8, 8 * (16 << 20), 4),
+            (4, 4, 4 * (100 << 20), 1),
+            (8, 0, 0, 64),
+        ] {
+            assert_eq!(next_batch(batch, files, bytes), next, "{files} files of {bytes} bytes");
+        }
     }
 }

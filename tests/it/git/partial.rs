@@ -118,3 +118,28 @@ async fn a_walk_over_old_large_files_fetches_them_in_a_few_conversations() {
     assert_eq!(by.wrote.commit, commits[37]);
     assert_eq!((missing(&mirror), fetches(&server)), (32, 1), "it ends after three, and asked for eight at once");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_walk_would_read_later_is_no_fault_of_what_it_reads_now() {
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    git(&remote, &["config", "uploadpack.allowFilter", "true"]);
+    let path = "apps/web/values.yaml";
+    let text = |tag: u64| {
+        let bulk = large(tag).lines().take(4_000).collect::<Vec<_>>().join("\n");
+        format!("image:\n  repository: ghcr.io/acme/web\n  tag: 1.0.{tag}\n{bulk}\n")
+    };
+    let commits: Vec<CommitId> = (0..10).map(|n: u64| folder.person_commits(&remote, path, &text(n))).collect();
+    let server = GitServer::start(&folder.root(), None).await.unwrap();
+    let mirror = Mirror::open(&folder.path("mirror"), settings(&server.url("r.git"))).await.unwrap();
+    let tip = fetched(&mirror).await;
+    let pins = scan_file(&file(path), text(9).as_bytes()).values;
+    // A file of an old commit that the server no longer has.
+    let id = git(&remote, &["rev-parse", &format!("{}:{path}", commits[4])]);
+    std::fs::remove_file(remote.join(format!("objects/{}/{}", &id[..2], &id[2..]))).unwrap();
+    let mut history = History::new();
+    history.follow(&mirror, &tip).unwrap();
+    let found = history.introduced(&mirror, &pins).unwrap();
+    let ValueOrigin::Commit(by) = &found[&PinKey::from(&pins[0])] else { panic!("{found:?}") };
+    assert_eq!(by.wrote.commit, commits[9]);
+}

@@ -463,6 +463,28 @@ async fn parts_that_are_gone_leave_the_time_unknown() {
 }
 
 #[tokio::test]
+async fn an_index_of_which_not_all_was_asked_for_is_there() {
+    let entry = |number: usize, os: &str| {
+        let media_type = "application/vnd.oci.image.manifest.v1+json";
+        let platform = json!({ "os": os, "architecture": format!("a{number}") });
+        json!({ "mediaType": media_type, "digest": digest(format!("{number}").as_bytes()), "size": 1, "platform": platform })
+    };
+    for (images, attestations, is_absent) in [(4, 4, true), (5, 0, false)] {
+        let mut none = answers();
+        let entries: Vec<_> = (0..images)
+            .map(|number| entry(number, "linux"))
+            .chain((0..attestations).map(|number| entry(100 + number, "unknown")))
+            .collect();
+        none.manifest = Reply::new(200).body(json!({ "schemaVersion": 2, "manifests": entries }).to_string());
+        none.child = Reply::new(404);
+        match none.ask(true).await {
+            Ok(found) => assert!(!is_absent && found.created.is_none() && found.platforms.len() == images),
+            Err(error) => assert!(is_absent && error.is_absent(), "{images} images: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_index_without_a_platform_to_run_on_is_no_image() {
     let mut attested = answers();
     let Reply::Http { body, .. } = &attested.child else { panic!("a whole answer") };

@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use landfall::daemon::{ActionFailureCode, Step};
 use serde_json::json;
 
 use crate::support::forge_stub::{APP, Fault, ForgeStub};
@@ -92,6 +93,34 @@ fn what_people_decide_is_made_by_github_and_known_again() {
     assert_eq!(world.tag("web", "dev"), "1.2.3");
     assert!(is_githubs(&world, "main"), "{:?}", world.log("main"));
     assert_eq!(world.apply()["holds"][0]["gate"], "hold");
+}
+
+/// How often something was asked to be made.
+fn posted(world: &World, what: &str) -> usize {
+    world.github().asked().iter().filter(|asked| **asked == format!("POST {what}")).count()
+}
+
+#[test]
+fn a_commit_of_a_moment_ago_that_github_does_not_show_yet_is_no_matter_of_permissions() {
+    let world = started_from(World::setup().app("web", "1.2.3", &["dev"]));
+    let mut bot = world.in_process("landfall.yaml");
+    world.cycle(&mut bot).unwrap();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    world.push("acme/web", "1.4.0");
+    world.github().fault(Fault::on("POST", "/git/trees").message(404, "Not Found"));
+    let outcome = world.cycle(&mut bot).unwrap();
+    let Step::Failed(failure) = &outcome.actions[0].step else { panic!("{outcome:?}") };
+    assert_eq!(failure.code, ActionFailureCode::FetchFailed, "{}", failure.message);
+    assert!(failure.message.contains("asks again"), "{}", failure.message);
+    world.cycle(&mut bot).unwrap();
+    assert_eq!(world.tag("web", "dev"), "1.4.0");
+    // Of a commit that somebody else made, it may be a matter of permissions.
+    world.write(&[("docs/a.md", "a\n")]);
+    world.push("acme/web", "1.5.0");
+    world.github().fault(Fault::on("POST", "/git/trees").message(404, "Not Found"));
+    let outcome = world.cycle(&mut bot).unwrap();
+    let Step::Failed(failure) = &outcome.actions[0].step else { panic!("{outcome:?}") };
+    assert_eq!(failure.code, ActionFailureCode::Authentication, "{}", failure.message);
 }
 
 #[test]
@@ -197,7 +226,9 @@ fn a_token_whose_commits_are_not_signed_and_another_app_are_told() {
     world.github().objects(&world.bare());
     world.configure(APP, "7+other[bot]@users.noreply.github.com");
     let says = format!("next: write `author: {{ name: \"landfall-acme[bot]\", email: \"{APP}\" }}`");
+    world.github().forget();
     world.landfall(&["apply"]).ends(2).says(&says);
+    assert_eq!(posted(&world, "git/commits"), 1, "what no commit gets is asked for once, not for each action");
     world.landfall(&["doctor"]).ends(1).says(&says);
     assert_eq!(world.refs(), before);
 }

@@ -151,8 +151,8 @@ fn a_permission_that_the_installation_lacks_is_told_by_its_name() {
     for (without, code, says) in [
         ("", 0, "0 open pull requests of ours"),
         ("pull_requests", 4, "the app's installation lacks the permission pull_requests: write"),
-        ("statuses", 0, "the app does without statuses: write (statuses of landings)"),
-        ("checks", 0, "the app does without checks: read (check runs)"),
+        ("statuses", 0, "the app does without statuses: write (statuses of landings, and those that merges wait for)"),
+        ("checks", 0, "the app does without checks: read (check runs, also those that merges wait for)"),
     ] {
         let mut permissions = all.clone();
         permissions.as_object_mut().unwrap().remove(without);

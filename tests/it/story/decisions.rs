@@ -203,6 +203,30 @@ fn a_link_in_place_of_the_folder_of_freezes_holds_everything_and_a_folder_of_pat
 }
 
 #[test]
+fn a_folder_in_place_of_the_ignore_file_holds_everything_until_it_is_gone() {
+    for inside in ["x", "a\nb"] {
+        let world = due();
+        world.write(&[(&format!(".landfallignore/{inside}"), "apps/\n")]);
+        let mut bot = world.in_process("landfall.yaml");
+        let outcome = world.cycle(&mut bot).unwrap();
+        assert!(outcome.actions.is_empty() && !outcome.problems.is_empty(), "{inside:?}: {outcome:?}");
+        // As long as there is anything left of it.
+        world.write(&[(".landfallignore/y", "apps/\n")]);
+        world.work("main", |folder| {
+            git(folder, &["rm", "--quiet", &format!(".landfallignore/{inside}")]);
+            git(folder, &["commit", "--quiet", "-m", "less of it"]);
+        });
+        assert!(world.cycle(&mut bot).unwrap().actions.is_empty(), "{inside:?}");
+        world.work("main", |folder| {
+            git(folder, &["rm", "--quiet", "-r", ".landfallignore"]);
+            git(folder, &["commit", "--quiet", "-m", "no more"]);
+        });
+        world.cycle(&mut bot).unwrap();
+        assert_eq!(world.tag("web", "dev"), "1.3.0", "{inside:?}");
+    }
+}
+
+#[test]
 fn a_release_lets_a_reverted_version_pass_once() {
     let world = World::setup().app("web", "1.2.3", &["dev"]).start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);

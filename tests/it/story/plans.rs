@@ -4,6 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use landfall::demo::registry::DemoImage;
 use serde_json::{Value, json};
 
+use crate::support::trip::{Point, Reply, When, Where};
 use crate::support::world::{Setup, World, overlay};
 
 /// dev at one tag, with this policy for it.
@@ -227,13 +228,20 @@ const RECORDS: &str = "refs/landfall/first-seen";
 
 /// Puts every record of first sight so many hours back, as if that much time had passed.
 fn hours_pass(world: &World, hours: i64) {
-    let mut records: Value = serde_json::from_str(&world.read(RECORDS, "first-seen.json")).unwrap();
-    for times in records["images"].as_object_mut().unwrap().values_mut() {
-        for at in times.as_object_mut().unwrap().values_mut() {
-            let before: Timestamp = at.as_str().unwrap().parse().unwrap();
-            *at = json!((before - SignedDuration::from_hours(hours)).to_string());
+    records_become(world, |records| {
+        for times in records["images"].as_object_mut().unwrap().values_mut() {
+            for at in times.as_object_mut().unwrap().values_mut() {
+                let before: Timestamp = at.as_str().unwrap().parse().unwrap();
+                *at = json!((before - SignedDuration::from_hours(hours)).to_string());
+            }
         }
-    }
+    });
+}
+
+/// Changes the records, as another bot would.
+fn records_become(world: &World, change: impl FnOnce(&mut Value)) {
+    let mut records: Value = serde_json::from_str(&world.read(RECORDS, "first-seen.json")).unwrap();
+    change(&mut records);
     let file = world.path("first-seen.json");
     std::fs::write(&file, records.to_string()).unwrap();
     let blob = world.git(&["hash-object", "-w", file.to_str().unwrap()]);
@@ -284,6 +292,42 @@ fn when_an_image_was_first_seen_outlives_the_state_folder() {
     let trailers = world.trailers("main");
     let age = trailers.iter().find(|(key, _)| key == "Landfall-Age").map(|(_, value)| value.as_str());
     assert!(age.is_some_and(|age| age.starts_with("first seen 20")), "{trailers:?}");
+}
+
+#[test]
+fn records_that_cannot_be_fetched_are_not_taken_for_none() {
+    let policy = "    tags: { semver: \"*\" }\n    onRetag: hold\n";
+    let world = dev("1.2.3", policy).wired().start();
+    world.git(&["config", "uploadpack.allowFilter", "true"]);
+    world.push_made("acme/web", "1.2.3", now() - SignedDuration::from_hours(48));
+    assert_eq!(world.apply()["holds"], json!([]), "the first look");
+    world.push_made("acme/web", "1.2.3", now() - SignedDuration::from_hours(24));
+    // So large that a mirror fetches the file on its own.
+    let many = |number: usize| (format!("sha256:{number:064x}"), json!(now().to_string()));
+    records_become(&world, |records| {
+        records["images"]["ghcr.io/acme/other"] = (0..1_000).map(many).collect::<serde_json::Map<_, _>>().into();
+    });
+    let before = world.refs();
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    // The listing and the branches are answered, and then the server is away for a moment.
+    let point = Point::on(Where::Git, "GET", "info/refs", When::Before);
+    world.wire.set(point, 2, 1, || Reply::Status(503));
+    let ran = world.landfall(&["apply"]);
+    let text = ran.text();
+    assert!(text.contains("503") && !text.contains("delete the ref"), "{text}");
+    assert_eq!(world.refs(), before, "{text}");
+    let report = world.apply();
+    assert!(hold(&report)["reason"].as_str().unwrap().contains("was pushed again"), "{report:#}");
+}
+
+#[test]
+fn a_ref_that_points_at_no_records_ends_nothing_and_is_told() {
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let blob = world.git(&["rev-parse", &format!("main:{}", overlay("web", "dev"))]);
+    world.git(&["update-ref", RECORDS, &blob]);
+    let ran = world.landfall(&["apply"]).says(RECORDS).says("delete the ref on the remote");
+    assert_eq!(world.tag("web", "dev"), "1.3.0", "{}", ran.text());
 }
 
 #[test]

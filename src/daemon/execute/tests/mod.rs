@@ -4,15 +4,18 @@ mod played;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use self::played::{MAIN, Meets, Played, PlayedPulls};
 use super::{Attempt, Executor, FileChanges, Remote as _, retry_on_lost_race};
 use crate::config::{PolicySource, RepositorySettings};
 use crate::daemon::outcome::{ActionFailureCode, ActionOutcome, Step};
 use crate::git::{ATTEMPTS, RefResult};
-use crate::model::{BranchName, CommitId, Identity, PullRequest, PullState, RepoPath, Tag, UpdateId, Version};
+use crate::model::{
+    BranchName, CommitId, FailureCode, Identity, PullRequest, PullState, RepoPath, Tag, UpdateId, Version,
+};
 use crate::overlay::scan_file;
 use crate::plan::{
     Action, ActionKind, CloseAction, Gate, MergeAction, OpenPull, Plan, PullAction, Terms, Update, UpdateAction,
@@ -235,6 +238,99 @@ async fn one_commit_that_is_refused_holds_up_no_other() {
     let tip = remote.at(MAIN).unwrap();
     let texts = ["dev", "stage", "prod"].map(|environment| remote.text(&tip, &path(environment)));
     assert_eq!(texts, [text("1.1.0"), text("1.0.0"), text("1.1.0")]);
+}
+
+#[tokio::test]
+async fn what_no_commit_would_get_is_asked_for_once() {
+    let (remote, mut executor) = world();
+    for (code, asked_again) in
+        [(FailureCode::Authentication, 1), (FailureCode::RateLimited, 1), (FailureCode::ConfigError, 0)]
+    {
+        remote.world().unmade = Some(code);
+        remote.world().asked = 0;
+        let outcomes = done(&executor, &commits(&remote, &["dev", "stage", "prod"])).await;
+        assert_eq!(outcomes.iter().filter(|outcome| !outcome.is_done()).count(), 3);
+        assert_eq!(remote.world().asked, 1, "{code:?}: three commits");
+        let carried = executor.pull_requests(&pulls(&remote, &["dev", "prod"]), NOW).await;
+        assert_eq!(carried.actions.iter().filter(|outcome| !outcome.is_done()).count(), 2);
+        assert_eq!(remote.world().asked, 1 + asked_again, "{code:?}: two branches");
+    }
+    // What is wrong in the configuration is so for a while, and then it may have been put right.
+    remote.world().unmade = None;
+    let plan = commits(&remote, &["dev"]);
+    for (minutes, is_done) in [(1, false), (11, true)] {
+        let pushed = executor.commits(&plan, NOW + SignedDuration::from_mins(minutes)).await;
+        assert_eq!(pushed.outcomes[0].is_done(), is_done, "after {minutes} min");
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_is_made_once_again_at_most() {
+    let (remote, executor) = world();
+    remote.world().has_maker = true;
+    remote.world().closed = Some(("web/dev/kustomization.yaml", "dev is closed"));
+    let plan = commits(&remote, &["dev", "stage", "prod"]);
+    let ended = ends(&done(&executor, &plan).await);
+    assert_eq!([&ended[1], &ended[2]], [&verified("stage"), &verified("prod")]);
+    assert_eq!(remote.world().asked, 5, "the first stays, the others are made on other parents");
+    // In the next cycles it is told, and neither made nor pushed.
+    let pushes = remote.world().events.len();
+    for (minutes, asked) in [(1, 5), (9, 5), (11, 6)] {
+        let plan = commits(&remote, &["dev"]);
+        let pushed = executor.commits(&plan, NOW + SignedDuration::from_mins(minutes)).await;
+        let [(_, code, said)] = &ends(&pushed.outcomes)[..] else { panic!() };
+        assert_eq!((*code, said.contains("dev is closed")), (Some(ActionFailureCode::Refused), true));
+        assert_eq!(remote.world().asked, asked, "after {minutes} min");
+        assert_eq!(remote.world().events.len(), pushes + asked - 5);
+    }
+}
+
+#[tokio::test]
+async fn one_by_one_what_is_made_already_is_not_made_again() {
+    let (remote, executor) = world();
+    remote.world().closed = Some(("web/prod/kustomization.yaml", "prod is closed"));
+    let ended = ends(&done(&executor, &commits(&remote, &["dev", "stage", "prod"])).await);
+    assert_eq!([&ended[0], &ended[1]], [&verified("dev"), &verified("stage")]);
+    assert_eq!(remote.world().asked, 3);
+}
+
+#[tokio::test]
+async fn one_by_one_a_lost_race_ends_it() {
+    for meets in ["race", "nobody"] {
+        let (remote, executor) = world();
+        remote.world().closed = Some(("web/stage/kustomization.yaml", "stage is closed"));
+        let plan = commits(&remote, &["dev", "stage", "prod"]);
+        let foreign = remote.commit_by("ben", &[&plan.revision], &[], "faster");
+        // The whole is refused, and then somebody is faster than the first one, or nobody answers.
+        remote.world().meets.push_back(Meets::Race { name: "refs/heads/other".to_owned(), to: foreign.clone() });
+        remote.world().meets.push_back(match meets {
+            "race" => Meets::Race { name: MAIN.to_owned(), to: foreign },
+            _ => Meets::Nobody,
+        });
+        let ended = ends(&executor.commits(&plan, NOW).await.outcomes);
+        let code = if meets == "race" { ActionFailureCode::LostRace } else { ActionFailureCode::FetchFailed };
+        assert_eq!(ended.iter().map(|(_, failed, _)| *failed).collect::<Vec<_>>(), [Some(code); 3], "{meets}");
+        assert_eq!(remote.world().events.len(), 2, "{meets}");
+        assert_eq!(remote.world().asked, 3, "{meets}");
+    }
+}
+
+#[tokio::test]
+async fn what_takes_long_to_make_is_pushed_in_parts_or_waits_for_the_next_cycle() {
+    let (remote, mut executor) = world();
+    executor.pace.before_push = Duration::ZERO;
+    let outcomes = done(&executor, &commits(&remote, &["dev", "stage", "prod"])).await;
+    assert_eq!(ends(&outcomes), [verified("dev"), verified("stage"), verified("prod")]);
+    assert_eq!(remote.world().events, ["push main", "push main", "push main"]);
+    assert_eq!(remote.authors(MAIN), ["Landfall", "Landfall", "Landfall", "ann"]);
+
+    let (remote, mut executor) = world();
+    remote.world().hangs = true;
+    executor.pace.for_one = Duration::from_millis(1);
+    let ended = ends(&done(&executor, &commits(&remote, &["dev", "stage"])).await);
+    assert_eq!(ended.iter().map(|(_, code, _)| *code).collect::<Vec<_>>(), [Some(ActionFailureCode::FetchFailed); 2]);
+    assert!(ended[0].2.contains("has not made a commit within 1ms"), "{ended:?}");
+    assert_eq!(remote.world().asked, 1);
 }
 
 #[tokio::test]

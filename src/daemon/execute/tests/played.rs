@@ -53,6 +53,14 @@ pub(super) struct PlayedWorld {
     pub(super) closed: Option<(&'static str, &'static str)>,
     /// Whether the server takes no branch that is rewritten.
     pub(super) no_rewrites: bool,
+    /// Whoever makes the commits makes none, and this is why.
+    pub(super) unmade: Option<FailureCode>,
+    /// Whether they never answer.
+    pub(super) hangs: bool,
+    /// Whether somebody else makes them.
+    pub(super) has_maker: bool,
+    /// How many they were asked for.
+    pub(super) asked: usize,
     /// What happened, in order.
     pub(super) events: Vec<String>,
 }
@@ -211,7 +219,14 @@ impl Remote for Played {
     }
 
     async fn made(&self, planned: &CommitId) -> Result<CommitId, GitError> {
-        Ok(planned.clone())
+        self.world().asked += 1;
+        if self.0.borrow().hangs {
+            std::future::pending::<()>().await;
+        }
+        match self.world().unmade {
+            Some(code) => Err(GitError::NotMade { message: "not signed".to_owned(), code }),
+            None => Ok(planned.clone()),
+        }
     }
 
     async fn push(&self, updates: &[RefUpdate]) -> Result<Vec<RefResult>, GitError> {
@@ -232,6 +247,10 @@ impl Remote for Played {
 
     fn declared(&self) -> KeyPaths {
         KeyPaths::default()
+    }
+
+    fn has_maker(&self) -> bool {
+        self.0.borrow().has_maker
     }
 
     fn tip(&self, full_ref: &str) -> Result<Option<CommitId>, GitError> {
