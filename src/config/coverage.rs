@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::model::{ImageName, Pin, RepoPath, Skipped};
-use crate::policy::{Policy, PolicyMatch, PolicySet, SourceLocation, Write};
-use crate::select;
+use crate::model::{ImageName, Pin, RepoPath, Skipped, Tag};
+use crate::policy::{Effective, Policy, PolicyMatch, PolicySet, SourceLocation, Sourced, Write};
+use crate::select::{self, TagPolicy};
 
 use super::diagnostic::Diagnostic;
 
@@ -48,13 +48,7 @@ pub fn held_for_adoption(policies: &PolicySet, pins: &[Pin]) -> Vec<Diagnostic> 
     for pin in pins {
         let Some(tag) = &pin.version.tag else { continue };
         let effective = policies.effective(&pin.path, &pin.name);
-        let fields = &effective.fields;
-        let Some(tags) = &fields.tags else { continue };
-        // A promotion takes what runs upstream.
-        let free = effective.write == Write::Never
-            || fields.promote_from.is_some()
-            || fields.adopt.as_ref().is_some_and(|adopt| adopt.value);
-        if !free && select::passes_over(&tags.value, tag) {
+        if let Some(tags) = passing_over(&effective, tag) {
             let (_, names) = held
                 .entry(tags.origin.clone())
                 .or_insert_with(|| (effective.policy.clone().unwrap_or_default(), BTreeSet::new()));
@@ -74,6 +68,17 @@ pub fn held_for_adoption(policies: &PolicySet, pins: &[Pin]) -> Vec<Diagnostic> 
             .with_hint("set `adopt: true` in the policy to take what it chooses, or write the first version by hand")
     };
     held.into_iter().map(warning).collect()
+}
+
+/// The tag policy that passes over a current tag, so that its updates are held until somebody adopts what it chooses.
+#[must_use]
+pub fn passing_over<'p>(effective: &'p Effective, tag: &Tag) -> Option<&'p Sourced<TagPolicy>> {
+    let fields = &effective.fields;
+    // A promotion takes what runs upstream.
+    let free = effective.write == Write::Never
+        || fields.promote_from.is_some()
+        || fields.adopt.as_ref().is_some_and(|adopt| adopt.value);
+    fields.tags.as_ref().filter(|tags| !free && select::passes_over(&tags.value, tag))
 }
 
 /// The first of some names, and how many more there are.

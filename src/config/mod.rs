@@ -27,7 +27,7 @@ mod server;
 mod settings;
 
 pub use crate::document::secret::{Address, CredentialSource, Environment, SecretError, SecretSource};
-pub use coverage::{PolicySelection, coverage, held_for_adoption, selections};
+pub use coverage::{PolicySelection, coverage, held_for_adoption, passing_over, selections};
 pub use decisions::{DecisionKind, MAX_DECISION, decision_text, decision_warning, parse_decision};
 pub use diagnostic::{Diagnostic, Severity, render_all};
 pub use load::{ConfigError, Loaded, default_path, default_state_dir, load};

@@ -269,9 +269,7 @@ impl PinIndex {
                 }
                 Entry::File { path, scan, values_by_name, .. } => (path, scan, *values_by_name),
             };
-            if let [Skipped { reason: SkipReason::TemplateFile, .. }] = scan.skipped.as_slice()
-                && let Some(folder) = values.template_folder(path)
-            {
+            if let Some(folder) = values.template_folder(path).filter(|_| is_template(scan)) {
                 *templates.entry(folder).or_default() += 1;
                 continue;
             }
@@ -372,6 +370,13 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
     let folder = path.parent();
     let slash = if folder.is_empty() { "" } else { "/" };
     SkipReason::LooksLikeValues { pattern: format!("{folder}{slash}{{app}}.{extension}") }
+}
+
+/// Whether all that there is in a file are templates.
+fn is_template(scan: &FileScan) -> bool {
+    let template = |skipped: &Skipped| matches!(skipped.reason, SkipReason::Template | SkipReason::TemplateFile);
+    let left = || scan.skipped.iter().chain(&scan.values_skipped);
+    scan.pins.is_empty() && scan.values.is_empty() && left().next().is_some() && left().all(template)
 }
 
 /// Whether what was left alone in a file of any kind is an image for containers, not a picture.

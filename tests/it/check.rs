@@ -153,8 +153,17 @@ fn a_current_tag_that_its_policy_would_not_choose_is_told_before_any_plan() {
     ]);
     let ran = run(folder.path(), &["check", "a"]).ends(0);
     let ran = ran.says("policy `dev` would not choose the current tag ghcr.io/acme/web:pr-1207-abc (apps/web/dev/kustomization.yaml:3)");
-    let ran = ran.says("adopt: true").says("p.yaml:2").says("0 errors, 1 warning");
-    drop(ran);
+    drop(ran.says("adopt: true").says("p.yaml:2").says("0 errors, 1 warning"));
+    let root = folder.path().join("a");
+    for (place, held) in [("dev", true), ("test", false), ("prod", false)] {
+        let path = format!("apps/web/{place}/kustomization.yaml");
+        let ran = run(&root, &["explain", &path, "ghcr.io/acme/web"]).ends(0);
+        assert_eq!(ran.stdout.contains("pr-1207-abc is no tag that this policy would choose"), held, "{}", ran.text());
+        let json = run(&root, &["explain", &path, "-o", "json"]).ends(0).json();
+        assert_eq!(json["held"].as_array().map_or(0, Vec::len), usize::from(held), "{json:#}");
+    }
+    let text = run(&root, &["explain", "web"]).ends(0).stdout;
+    assert_eq!(text.matches("adopt: true").count(), 1, "{text}");
 }
 
 #[test]

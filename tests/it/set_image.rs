@@ -72,6 +72,15 @@ fn images_match_however_docker_hub_is_spelled() {
 }
 
 #[test]
+fn an_image_that_is_named_by_its_last_part_is_asked_for_in_full() {
+    let text = "image: registry.example.com/acme/web:1\nsidecar: {image: ghcr.io/acme/webs:1}\n";
+    let folder = tree(&[("values.yaml", text)]);
+    let ran = set(folder.path(), &[".", "web=:2"]).ends(1).says("did you mean registry.example.com/acme/web?");
+    assert!(!ran.text().contains("webs"), "{}", ran.text());
+    assert_eq!(read(folder.path(), "values.yaml"), text);
+}
+
+#[test]
 fn exactly_what_was_asked_for_is_written() {
     let (a, b) = (hex('a'), hex('b'));
     for (before, what, after) in [

@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::cli::render::landings::{self, UpdateStatus};
 use crate::config::{self, PolicySource, RepositorySettings};
 use crate::message::{PolicyFieldText, policy_fields};
-use crate::model::{ImageName, RepoPath, Tracked, TrackedThing};
+use crate::model::{ImageName, RepoPath, Tag, Tracked, TrackedThing};
 use crate::overlay::{TreeScan, is_read};
 use crate::policy::{Fields, PolicyMatch, PolicySet, SourceLocation};
 
@@ -71,6 +71,9 @@ struct Report {
     environment: Option<String>,
     overlay: String,
     captures: BTreeMap<String, String>,
+    /// Current tags that the policy would not choose, so that their updates are held.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    held: BTreeSet<Tag>,
     fields: Vec<FieldReport>,
     policies: Vec<PolicyReport>,
     /// With `--landing`: the rows of `landfall status` about this overlay.
@@ -126,8 +129,7 @@ pub(super) fn run(args: &ExplainArgs, context: &Context) -> Result<Exit, CliErro
         None => RepoPath::parse(&known.below).ok(),
     };
     let targets = targets(args, path.as_ref(), &known)?;
-    let mut reports: Vec<Report> =
-        targets.iter().map(|(path, image)| report_of(&known.policies, path, image.as_ref())).collect();
+    let mut reports: Vec<Report> = targets.iter().map(|target| report_of(&known.policies, target)).collect();
     if args.landing {
         add_landings(&mut reports, context)?;
     }
@@ -183,43 +185,49 @@ impl Known<'_> {
         here.filter(|here| root.join(here.as_str()).exists()).unwrap_or(path)
     }
 
-    fn pins(&self) -> Result<Vec<(RepoPath, ImageName)>, CliError> {
+    fn pins(&self) -> Result<Pins, CliError> {
         let named = |path: &RepoPath| self.policies.names_file(path);
-        let of = |found: &TreeScan| found.pins.iter().map(|pin| (pin.path.clone(), pin.name.clone())).collect();
-        let mut pins: Vec<_> = match &self.files {
+        let of = |found: &TreeScan| {
+            let mut pins = Pins::new();
+            for pin in &found.pins {
+                let tags = pins.entry((pin.path.clone(), pin.name.clone())).or_default();
+                tags.extend(pin.version.tag.clone());
+            }
+            pins
+        };
+        Ok(match &self.files {
             Files::Read(found) => of(found),
             Files::Checkout(root) => of(&ScanTarget::scan_with(root, self.policies.key_paths(), &named)?.found),
             Files::Remote(settings, repository) => of(&remote::read(settings, repository)?.found),
-        };
-        pins.sort();
-        pins.dedup();
-        Ok(pins)
+        })
     }
 }
 
-/// What to explain: places, each with its image.
-type Targets = Vec<(RepoPath, Option<ImageName>)>;
+/// The tags of the images in files.
+type Pins = BTreeMap<(RepoPath, ImageName), BTreeSet<Tag>>;
+
+/// What to explain: a place with its image and the tags that it has there.
+type Target = (RepoPath, Option<ImageName>, BTreeSet<Tag>);
 
 /// The places that a name refers to: a file, a folder (the repository's root without one), an app or an image.
-fn targets(args: &ExplainArgs, path: Option<&RepoPath>, known: &Known<'_>) -> Result<Targets, CliError> {
+fn targets(args: &ExplainArgs, path: Option<&RepoPath>, known: &Known<'_>) -> Result<Vec<Target>, CliError> {
     let image = args.image.as_deref();
     let wanted = |name: &ImageName| image.is_none_or(|image| name.is_called(image));
     if let Some(path) = path.filter(|path| is_read(&known.policies.key_paths(), path)) {
         let given = || image.and_then(|image| ImageName::parse(image).ok());
-        // With an image's full name, or a file on a remote, there is no need to read the other files.
-        let whole = image.is_some_and(|image| image.contains('/'));
-        let pins = if whole || matches!(known.files, Files::Remote(..)) { Vec::new() } else { known.pins()? };
-        let own = pins.into_iter().filter(|(file, name)| file == path && wanted(name));
-        let own: Targets = own.map(|(file, image)| (file, Some(image))).collect();
-        return Ok(if own.is_empty() { vec![(path.clone(), given())] } else { own });
+        // For a file on a remote there is no need to read the other files.
+        let pins = if let Files::Remote(..) = known.files { Pins::new() } else { known.pins()? };
+        let own = pins.into_iter().filter(|((file, name), _)| file == path && wanted(name));
+        let own: Vec<Target> = own.map(|((file, image), tags)| (file, Some(image), tags)).collect();
+        return Ok(if own.is_empty() { vec![(path.clone(), given(), BTreeSet::new())] } else { own });
     }
     let pins = known.pins()?;
     let app = |(path, image): &(RepoPath, ImageName)| known.policies.effective(path, image).app;
     let below = path.map_or_else(String::new, |path| format!("{path}/"));
     let is_below = |file: &RepoPath| file.as_str().starts_with(&below);
-    let all = |about: &dyn Fn(&(RepoPath, ImageName)) -> bool| -> Targets {
-        let found = pins.iter().filter(|pin| wanted(&pin.1) && about(pin));
-        found.map(|(path, image)| (path.clone(), Some(image.clone()))).collect()
+    let all = |about: &dyn Fn(&(RepoPath, ImageName)) -> bool| -> Vec<Target> {
+        let found = pins.iter().filter(|(pin, _)| wanted(&pin.1) && about(pin));
+        found.map(|((path, image), tags)| (path.clone(), Some(image.clone()), tags.clone())).collect()
     };
     let meanings = [
         all(&|pin| is_below(&pin.0)),
@@ -229,8 +237,8 @@ fn targets(args: &ExplainArgs, path: Option<&RepoPath>, known: &Known<'_>) -> Re
     if let Some(found) = meanings.into_iter().find(|found| !found.is_empty()) {
         return Ok(found);
     }
-    let mut names: Vec<String> = pins.iter().map(app).collect();
-    names.extend(pins.iter().map(|(_, image)| image.short().to_owned()));
+    let mut names: Vec<String> = pins.keys().map(app).collect();
+    names.extend(pins.keys().map(|(_, image)| image.short().to_owned()));
     Err(names::unknown("file, folder, app or image", &args.subject, names.iter().map(String::as_str)))
 }
 
@@ -298,7 +306,8 @@ fn choose<'a>(all: &'a [RepositorySettings], name: Option<&str>) -> Result<&'a R
     found.ok_or_else(|| names::unknown("repository", wanted, all.iter().map(|repository| repository.name.as_str())))
 }
 
-fn report_of(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Report {
+fn report_of(set: &PolicySet, (path, image, tags): &Target) -> Report {
+    let image = image.as_ref();
     let effective = set.effective_for(path, image);
     let policies = set.verdicts(path, image).into_iter().map(|(policy, verdict)| {
         let (matched, reason) = match verdict {
@@ -325,6 +334,7 @@ fn report_of(set: &PolicySet, path: &RepoPath, image: Option<&ImageName>) -> Rep
         image: image.map(ToString::to_string),
         write: effective.write.as_str(),
         capped,
+        held: tags.iter().filter(|tag| config::passing_over(&effective, tag).is_some()).cloned().collect(),
         fields: field_reports(&effective.fields),
         policies,
         app: Some(effective.app.clone()).filter(|app| !app.is_empty()),
@@ -358,6 +368,7 @@ fn text(report: &Report, output: &Output) -> String {
         ("environment", report.environment.clone().unwrap_or_else(none)),
         ("overlay", report.overlay.clone()),
     ]));
+    text.push_str(&held(report));
     text.push_str(&tables(report));
     for row in report.landing.iter().flatten() {
         text.push_str(&format!("\n{}", landings::detail(row, output)));
@@ -373,8 +384,8 @@ fn text_of_places(report: &Places<'_>, output: &Output) -> String {
     let mut groups: Vec<Vec<&Report>> = Vec::new();
     for place in report.places {
         let same = |other: &Report| {
-            (&other.policy, other.write, &other.capped, &other.environment)
-                == (&place.policy, place.write, &place.capped, &place.environment)
+            (&other.policy, other.write, &other.capped, &other.environment, &other.held)
+                == (&place.policy, place.write, &place.capped, &place.environment, &place.held)
                 && other.fields == place.fields
                 && other.policies == place.policies
         };
@@ -412,6 +423,7 @@ fn group_text(group: &[&Report], output: &Output) -> String {
         ("apps", report::some_of(apps.into_iter().collect())),
         ("environment", first.environment.clone().unwrap_or_else(none)),
     ]));
+    text.push_str(&held(first));
     text.push_str(&tables(first));
     for row in group.iter().filter_map(|place| place.landing.as_ref()).flatten() {
         text.push_str(&format!("\n{}", landings::detail(row, output)));
@@ -429,6 +441,23 @@ fn write_of(report: &Report) -> String {
         None if report.policy.is_none() => format!("{} (no policy matches)", report.write),
         None => report.write.to_owned(),
     }
+}
+
+/// The current tags that are waited for to be adopted.
+fn held(report: &Report) -> String {
+    let tags: Vec<&str> = report.held.iter().map(Tag::as_str).collect();
+    let (is, it) = match tags.as_slice() {
+        [] => return String::new(),
+        [_] => ("is no tag", "its"),
+        _ => ("are no tags", "their"),
+    };
+    let tags = report::some_of(tags);
+    let why = format!("{tags} {is} that this policy would choose, so {it} updates are held");
+    format!(
+        "{}{:15}set `adopt: true` in the policy to take what it chooses, or write the first version by hand\n",
+        facts(&[("held", why)]),
+        ""
+    )
 }
 
 fn facts(facts: &[(&str, String)]) -> String {

@@ -4,7 +4,7 @@
 //! set image` does, since it would belong to another image. If that cannot be done in place, nothing is written
 //! anywhere. All files are edited in memory first, and are written only if every edit was proved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -71,13 +71,14 @@ struct Rewrite {
 pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliError> {
     let (paths, settings) = split(&args.arguments)?;
     let (mut report, mut rewrites, mut left) = (Report { pins: Vec::new() }, BTreeMap::new(), Vec::new());
-    let mut selected = Vec::new();
+    let (mut selected, mut meant) = (Vec::new(), BTreeSet::new());
     for path in &paths {
         let target = ScanTarget::scan_with(path, policies::declared_around(path, context), &|_| false)?;
         for (file, pins) in target.by_file() {
             plan(&target, file, &pins, &settings, &mut report, &mut rewrites)?;
         }
         left.extend(target.skipped());
+        meant.extend(target.found.pins.iter().filter(|pin| is_meant(pin, &settings)).map(|pin| pin.name.to_string()));
         selected.extend(target.found.pins.iter().filter_map(|pin| selected_by(&target, pin, &settings)));
     }
     for line in left_alone(&left, &settings) {
@@ -90,7 +91,7 @@ pub(super) fn run(args: &SetImageArgs, context: &Context) -> Result<Exit, CliErr
     let negative = report.pins.is_empty();
     if negative {
         context.output.message("no pin of that image was found");
-        for line in selected {
+        for line in selected.into_iter().chain(meant.iter().map(|image| format!("did you mean {image}?"))) {
             context.output.message(&line);
         }
     }
@@ -121,6 +122,11 @@ fn selected_by(target: &ScanTarget, pin: &Pin, settings: &[Setting]) -> Option<S
         let place = visible(&place);
         format!("{place} selects it by the name `{}`; the image to name is {}", alias.name, pin.image)
     })
+}
+
+/// Whether a setting names only the last part of an image's name.
+fn is_meant(pin: &Pin, settings: &[Setting]) -> bool {
+    settings.iter().any(|setting| ImageName::parse(pin.name.short()).is_ok_and(|short| short == setting.image))
 }
 
 /// Splits the command line into paths and settings. A setting has an image name before its first `=`.

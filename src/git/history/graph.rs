@@ -98,6 +98,11 @@ impl Graph {
         self.cut.get(node as usize).copied().unwrap_or(true)
     }
 
+    /// Whether a parent of this very commit is not there.
+    pub(super) fn lacks_parents(&self, node: CommitNumber) -> bool {
+        self.is_cut(node) && !self.parents(node).iter().any(|parent| self.is_cut(*parent))
+    }
+
     /// Whether `above` is `below` or was made on it, as far as is known. Only commits of greater generations than `below`
     /// are looked at.
     pub(super) fn reaches(&self, above: CommitNumber, below: CommitNumber) -> bool {

@@ -5,12 +5,13 @@
 //! several, the one with the same content wins, then the one whose path has most in common. A copy is not a move while
 //! both files exist; once the original is gone, it is one if their contents were the same.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 
 use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
 use crate::git::tree::{BlobId, TreeBudget, TreeEntry, TreePath};
-use crate::model::{CommitId, Pin, RepoPath, Version};
+use crate::model::{CommitId, Pin, PinKind, RepoPath, Tag, Version};
 use crate::overlay::is_read;
 
 use super::History;
@@ -19,12 +20,6 @@ use super::graph::CommitNumber;
 use super::origin::{ValueOrigin, introduced_before};
 use super::values::{PinKey, ValueAt};
 
-/// How many moves of a place are followed.
-const MOVES: usize = 20;
-/// How many removed files are read in search of one pin.
-const READ: usize = 50;
-/// How many commits are searched for copies whose original is gone by now, in one answer.
-const COPIES: usize = 50;
 /// Above this many remembered moves all are forgotten; each then costs another walk.
 const REMEMBERED: usize = 50_000;
 
@@ -78,7 +73,8 @@ pub(super) fn former(
             Some(Arrival { of: key.clone(), key, version: pin.version.clone(), by })
         })
         .collect();
-    for _ in 0..MOVES {
+    // Each move is of an older commit than the one before it.
+    while !open.is_empty() {
         resolve(history, mirror, &open)?;
         let mut next = Vec::new();
         for arrival in open {
@@ -90,9 +86,6 @@ pub(super) fn former(
             }
             chains.entry(arrival.of).or_default().push(former);
         }
-        if next.is_empty() {
-            break;
-        }
         open = next;
     }
     Ok(chains)
@@ -101,7 +94,6 @@ pub(super) fn former(
 /// Resolves those of which nothing is known, with one walk for each commit that moved some.
 fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(), GitError> {
     let Some(tip) = history.tip() else { return Ok(()) };
-    // In a fixed order, so that what is not searched for copies now is searched the next time.
     let mut by_commit: BTreeMap<&CommitId, Vec<&Arrival>> = BTreeMap::new();
     for arrival in open {
         let key = (arrival.by.clone(), arrival.key.clone());
@@ -112,19 +104,17 @@ fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(
             by_commit.entry(&arrival.by).or_default().push(arrival);
         }
     }
-    for (nth, (commit, arrivals)) in by_commit.into_iter().enumerate() {
+    let mut gone_since = HashMap::new();
+    for (commit, arrivals) in by_commit {
         let Some((node, parent)) = line_step(history, commit) else { continue };
-        let mut gone = [(commit, None), (&tip, None)];
-        let looked = if nth < COPIES { &mut gone[..] } else { &mut gone[..1] };
+        let mut search = Search { commit, parent: &parent, tip: &tip, gone: None, gone_since: &mut gone_since };
         let mut moved: Vec<(&Arrival, PinKey, Version)> = Vec::new();
         for arrival in arrivals {
-            match source(history, mirror, (commit, &parent), arrival, looked)? {
+            match search.source(history, mirror, arrival)? {
                 Some((key, version)) => moved.push((arrival, key, version)),
                 None => {
                     let key = (commit.clone(), arrival.key.clone());
-                    if nth < COPIES {
-                        drop(history.moves.no_copy.insert(key.clone(), tip.clone()));
-                    }
+                    drop(history.moves.no_copy.insert(key.clone(), tip.clone()));
                     drop(history.moves.known.insert(key, None));
                 }
             }
@@ -152,74 +142,137 @@ fn line_step(history: &History, commit: &CommitId) -> Option<(CommitNumber, Comm
 /// A file that a commit removed.
 type GoneFile = (RepoPath, BlobId);
 
-/// Files that existed before a commit and do not at a later one, once that was looked up.
-type GoneBy<'c> = (&'c CommitId, Option<Vec<GoneFile>>);
+/// The files that a commit removed.
+struct Gone {
+    files: Vec<GoneFile>,
+    /// Which of them declare images of a kind, short name and tag.
+    alike: HashMap<(PinKind, String, Option<Tag>), Vec<usize>>,
+}
 
-/// Where a value was before the commit, among what was gone by each of these commits.
-fn source(
-    history: &mut History,
-    mirror: &Mirror,
-    (commit, parent): (&CommitId, &CommitId),
-    Arrival { key, version, .. }: &Arrival,
-    gone_by: &mut [GoneBy<'_>],
-) -> Result<Option<(PinKey, Version)>, GitError> {
-    match history.values.at(mirror, parent, key)? {
-        ValueAt::Declared(name, before)
-            if name != key.name && name.short() == key.name.short() && before.tag == version.tag =>
-        {
-            return Ok(Some((PinKey { name, ..key.clone() }, before)));
+impl Gone {
+    fn read(history: &mut History, mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<Self, GitError> {
+        let mut files = files_at(mirror, parent, &gone_paths(mirror, parent, commit)?)?;
+        files.sort_by(|a, b| a.0.cmp(&b.0));
+        Ahead::complete(mirror, files.iter().map(|(_, id)| *id))?;
+        let mut alike: HashMap<_, Vec<usize>> = HashMap::new();
+        for (at, (path, id)) in files.iter().enumerate() {
+            let pins = history.values.pins(mirror, *id, path)?;
+            for (kind, _, name, version) in pins.iter().flatten() {
+                alike.entry((*kind, name.short().to_owned(), version.tag.clone())).or_default().push(at);
+            }
         }
-        ValueAt::NoPin | ValueAt::NoFile => {}
-        _ => return Ok(None),
+        Ok(Self { files, alike })
     }
-    let here = match mirror.entry(commit, &key.path)? {
-        Some(TreeEntry::File { id, .. }) => Some(id),
-        _ => None,
-    };
-    for (nth, (by, gone)) in gone_by.iter_mut().enumerate() {
-        let gone = match gone {
-            Some(gone) => gone,
-            None => gone.insert(gone_files(mirror, by, parent)?),
+}
+
+/// The search for where values were before one commit.
+struct Search<'s> {
+    commit: &'s CommitId,
+    parent: &'s CommitId,
+    tip: &'s CommitId,
+    /// What the commit removed, once that was looked up.
+    gone: Option<Gone>,
+    /// Paths that existed at a commit and do not at the tip.
+    gone_since: &'s mut HashMap<CommitId, Vec<RepoPath>>,
+}
+
+impl Search<'_> {
+    fn source(
+        &mut self,
+        history: &mut History,
+        mirror: &Mirror,
+        arrival: &Arrival,
+    ) -> Result<Option<(PinKey, Version)>, GitError> {
+        let Arrival { key, version, .. } = arrival;
+        match history.values.at(mirror, self.parent, key)? {
+            ValueAt::Declared(name, before)
+                if name != key.name && name.short() == key.name.short() && before.tag == version.tag =>
+            {
+                return Ok(Some((PinKey { name, ..key.clone() }, before)));
+            }
+            ValueAt::NoPin | ValueAt::NoFile => {}
+            _ => return Ok(None),
+        }
+        let here = match mirror.entry(self.commit, &key.path)? {
+            Some(TreeEntry::File { id, .. }) => Some(id),
+            _ => None,
         };
-        let mut near: Vec<&GoneFile> = gone
-            .iter()
-            .filter(|(path, id)| {
-                let moved = nth == 0 && (path.file_name() == key.path.file_name() || gone.len() <= READ);
-                moved || Some(*id) == here
-            })
-            .collect();
-        near.sort_by_key(|(path, id)| std::cmp::Reverse((Some(*id) == here, in_common(path, &key.path))));
-        near.truncate(READ);
-        Ahead::complete(mirror, near.iter().map(|(_, id)| *id))?;
-        for (path, id) in near {
-            if let Some(found) = history.values.alike(mirror, (path, *id), (key, version))? {
+        let since = history.moves.no_copy.get(&(self.commit.clone(), key.clone())).cloned();
+        if since.is_none()
+            && let Some(moved) = self.moved(history, mirror, arrival, here)?
+        {
+            return Ok(Some(moved));
+        }
+        let Some(here) = here else { return Ok(None) };
+        self.copied(history, mirror, arrival, (here, since))
+    }
+
+    /// The file that the commit removed and that declared the value.
+    fn moved(
+        &mut self,
+        history: &mut History,
+        mirror: &Mirror,
+        Arrival { key, version, .. }: &Arrival,
+        here: Option<BlobId>,
+    ) -> Result<Option<(PinKey, Version)>, GitError> {
+        let gone = match &mut self.gone {
+            Some(gone) => gone,
+            gone => gone.insert(Gone::read(history, mirror, self.commit, self.parent)?),
+        };
+        let alike = gone.alike.get(&(key.kind, key.name.short().to_owned(), version.tag.clone()));
+        let files = alike.into_iter().flatten().filter_map(|at| gone.files.get(*at));
+        let near = |(path, id): &&GoneFile| Reverse((Some(*id) == here, in_common(path, &key.path)));
+        match files.min_by_key(near) {
+            Some((path, id)) => history.values.alike(mirror, (path, *id), (key, version)),
+            None => Ok(None),
+        }
+    }
+
+    /// The file of the same content that is gone at the tip and was not at a commit up to which that is known.
+    fn copied(
+        &mut self,
+        history: &mut History,
+        mirror: &Mirror,
+        Arrival { key, version, .. }: &Arrival,
+        (here, since): (BlobId, Option<CommitId>),
+    ) -> Result<Option<(PinKey, Version)>, GitError> {
+        // The tip of a branch that was rewritten may be lost.
+        let since = since.filter(|since| mirror.has_commit(since).unwrap_or(false));
+        let since = since.unwrap_or_else(|| self.parent.clone());
+        if !self.gone_since.contains_key(&since) {
+            drop(self.gone_since.insert(since.clone(), gone_paths(mirror, &since, self.tip)?));
+        }
+        let paths = self.gone_since.get(&since).map_or(&[][..], Vec::as_slice);
+        let mut same = files_at(mirror, self.parent, paths)?;
+        same.retain(|(_, id)| *id == here);
+        same.sort_by(|a, b| in_common(&b.0, &key.path).cmp(&in_common(&a.0, &key.path)).then_with(|| a.0.cmp(&b.0)));
+        for (path, id) in same {
+            if let Some(found) = history.values.alike(mirror, (&path, id), (key, version))? {
                 return Ok(Some(found));
             }
         }
+        Ok(None)
     }
-    Ok(None)
 }
 
-/// The files with pins that a commit removed. A commit that changes more than a repository holds moved nothing.
-fn gone_files(mirror: &Mirror, commit: &CommitId, parent: &CommitId) -> Result<Vec<GoneFile>, GitError> {
-    let changes = match mirror.changes_within(Some(parent), commit, TreeBudget::REPOSITORY) {
+/// The paths that may hold pins and exist at one commit, but not at another. What changes more than a repository holds moved
+/// nothing.
+fn gone_paths(mirror: &Mirror, from: &CommitId, to: &CommitId) -> Result<Vec<RepoPath>, GitError> {
+    let changes = match mirror.changes_within(Some(from), to, TreeBudget::REPOSITORY) {
         Err(GitError::Refused { .. }) => return Ok(Vec::new()),
         changes => changes?,
     };
+    let gone = changes.into_iter().filter(|change| change.now.is_none());
+    let usable = gone.filter_map(|change| if let TreePath::Usable(path) = change.path { Some(path) } else { None });
     let declared = mirror.declared();
-    let paths: Vec<RepoPath> = changes
-        .into_iter()
-        .filter(|change| change.now.is_none())
-        .filter_map(|change| if let TreePath::Usable(path) = change.path { Some(path) } else { None })
-        .filter(|path| is_read(&declared, path))
-        .collect();
-    let mut gone: Vec<GoneFile> = mirror
-        .entries(parent, &paths)?
-        .into_iter()
-        .filter_map(|(path, entry)| if let TreeEntry::File { id, .. } = entry { Some((path, id)) } else { None })
-        .collect();
-    gone.sort_by(|a, b| a.0.cmp(&b.0));
-    Ok(gone)
+    Ok(usable.filter(|path| is_read(&declared, path)).collect())
+}
+
+/// Those of the paths that are regular files at a commit.
+fn files_at(mirror: &Mirror, commit: &CommitId, paths: &[RepoPath]) -> Result<Vec<GoneFile>, GitError> {
+    let entries = mirror.entries(commit, paths)?.into_iter();
+    let file = |(path, entry)| if let TreeEntry::File { id, .. } = entry { Some((path, id)) } else { None };
+    Ok(entries.filter_map(file).collect())
 }
 
 /// How many trailing folders and names two paths have in common.

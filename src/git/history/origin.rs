@@ -21,9 +21,6 @@ use super::ahead::{Ahead, Changed};
 use super::graph::CommitNumber;
 use super::values::{PinKey, ValueAt};
 
-/// How many commits behind a merge are searched for the writer of a value.
-const MAX_BEHIND: usize = 1_000;
-
 /// Where a value comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ValueOrigin {
@@ -220,7 +217,7 @@ impl<'m> Walk<'m> {
                 if pin.is(&value) {
                     still.push(pin);
                 } else {
-                    let origin = ValueOrigin::Commit(self.wrote(history, node, &pin)?);
+                    let origin = self.wrote(history, node, &pin)?;
                     self.found.insert(pin.key, OriginRecord { version: pin.version, origin });
                 }
             }
@@ -244,18 +241,22 @@ impl<'m> Walk<'m> {
     }
 
     /// Of a commit on the line and what it merged, the one that wrote the value.
-    fn wrote(&self, history: &mut History, node: CommitNumber, pin: &OpenPin) -> Result<IntroducedBy, GitError> {
+    fn wrote(&self, history: &mut History, node: CommitNumber, pin: &OpenPin) -> Result<ValueOrigin, GitError> {
         let arrived = self.arrival(history, node)?;
         let Some(mut writer) = self.parent_with(history, node, node, pin)? else {
-            return Ok(IntroducedBy { wrote: arrived, merge: None });
+            return Ok(ValueOrigin::Commit(IntroducedBy { wrote: arrived, merge: None }));
         };
-        for _ in 0..MAX_BEHIND {
+        for _ in 0..history.limits.walked {
             match self.parent_with(history, node, writer, pin)? {
                 Some(parent) => writer = parent,
-                None => break,
+                None if history.graph.lacks_parents(writer) => break,
+                None => {
+                    let wrote = self.arrival(history, writer)?;
+                    return Ok(ValueOrigin::Commit(IntroducedBy { wrote, merge: Some(arrived) }));
+                }
             }
         }
-        Ok(IntroducedBy { wrote: self.arrival(history, writer)?, merge: Some(arrived) })
+        Ok(ValueOrigin::Older(self.arrival(history, writer)?))
     }
 
     /// A parent that already has the value and came to the line with this merge.

@@ -105,7 +105,8 @@ impl Values {
         }))
     }
 
-    fn pins(&mut self, mirror: &Mirror, id: BlobId, path: &RepoPath) -> Result<Arc<Pins>, GitError> {
+    /// All that a file declares.
+    pub(super) fn pins(&mut self, mirror: &Mirror, id: BlobId, path: &RepoPath) -> Result<Arc<Pins>, GitError> {
         // What a file's bytes mean depends on its name, and on what policies declare.
         let declared = mirror.declared();
         if declared != self.declared {

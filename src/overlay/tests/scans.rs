@@ -1,7 +1,7 @@
 //! Files and the pins in them.
 
-use super::check;
-use crate::model::RepoPath;
+use super::{check, path};
+use crate::model::{RepoPath, SkipReason};
 use crate::overlay::{MAX_BYTES, is_candidate, scan_file};
 
 const KUSTOMIZATION: &str = "apps/web/kustomization.yaml";
@@ -415,6 +415,27 @@ fn what_is_written_in_unusual_ways() {
 }
 
 #[test]
+fn markers_behind_what_is_commented_out_are_one_line() {
+    let marker = "# image: a/b:1 # {\"$imagepolicy\": \"f:a\"}\n";
+    let text = format!("a: 1\n{marker}{marker}{marker}");
+    check("x.yaml", &text, &[], &["2: 3 setter markers behind values that are commented out"]);
+}
+
+#[test]
+fn a_tag_that_an_operator_has_a_second_time_is_left_alone() {
+    let spark = |version: &str| {
+        format!(
+            "apiVersion: sparkoperator.k8s.io/v1beta2\nkind: SparkApplication\nspec:\n  image: apache/spark:3.5.1\n  sparkVersion: {version}\n"
+        )
+    };
+    let scan = scan_file(&path("x.yaml"), spark("3.5.1").as_bytes());
+    assert!(scan.pins.is_empty());
+    let SkipReason::VersionRepeated { key, line } = &scan.skipped[0].reason else { panic!("{scan:?}") };
+    assert_eq!((key.as_str(), *line), ("sparkVersion", 5));
+    assert_eq!(scan_file(&path("x.yaml"), spark("4.0.0").as_bytes()).pins.len(), 1, "another version says nothing");
+}
+
+#[test]
 fn encrypted_and_unreadable_files() {
     let sops = "sops:\n  mac: x\n  lastmodified: y\n";
     check("x.yaml", &format!("image: a:1\n{sops}"), &[], &["file: encrypted with SOPS"]);
@@ -424,6 +445,8 @@ fn encrypted_and_unreadable_files() {
     check("x.yaml", "a: b: c\n", &[], &["1: not valid YAML"]);
     check("x.yaml", "a: 1\n---\nb: [\n", &[], &["3: not valid YAML"]);
     check("t.yaml", "{{- if .x }}\na: 1\n{{- end }}\n", &[], &["1: a template"]);
+    let pointer = format!("version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 12\n", "a".repeat(64));
+    check("x.yaml", &pointer, &[], &["file: kept in Git LFS"]);
     let bytes = scan_file(&RepoPath::parse("x.yaml").unwrap(), b"a: 1\nb: \xff\n");
     assert_eq!(bytes.skipped[0].line, Some(2));
     let large = scan_file(&RepoPath::parse("x.yaml").unwrap(), &vec![b' '; MAX_BYTES + 1]);

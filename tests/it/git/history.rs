@@ -441,6 +441,101 @@ async fn a_moved_file_is_followed_to_where_its_value_was_decided() {
     assert_eq!(it.wrote.commit, revert);
 }
 
+/// Commits these histories, in the language of `git fast-import`.
+fn import(remote: &Path, stream: &str) {
+    let file = remote.join("stream");
+    fs::write(&file, stream).unwrap();
+    git(remote, &["-c", "alias.load=!git fast-import --quiet --force < stream", "load"]);
+}
+
+fn imported(branch: &str, author: &str, from: &str, changes: &str) -> String {
+    format!(
+        "commit refs/heads/{branch}\ncommitter {author} <p@example.com> 1500000000 +0000\ndata 1\nx\n{from}{changes}\n"
+    )
+}
+
+fn written(path: &str, text: &str) -> String {
+    format!("M 100644 inline {path}\ndata {}\n{text}\n", text.len())
+}
+
+#[tokio::test]
+async fn who_wrote_a_value_is_found_behind_a_merge_however_much_it_brings() {
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mut stream = imported("main", "ann", "", &written(PATH, &kustomization("v1")));
+    stream.push_str(&imported("side", "bob", "from refs/heads/main\n", &written(PATH, &kustomization("v2"))));
+    for n in 0..1100 {
+        stream.push_str(&imported("side", "cy", "", &written("n", &n.to_string())));
+    }
+    let merged = format!("merge refs/heads/side\n{}", written(PATH, &kustomization("v2")));
+    stream.push_str(&imported("main", "dee", "", &merged));
+    import(&remote, &stream);
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
+    let tip = fetched(&mirror).await;
+    let path = RepoPath::parse(PATH).unwrap();
+    let pins = scan_file(&path, &mirror.read(&tip, &path).unwrap().unwrap()).pins;
+    let origin = |mut history: History| {
+        history.follow(&mirror, &tip).unwrap();
+        match history.introduced(&mirror, &pins).unwrap().into_values().next().unwrap() {
+            ValueOrigin::Commit(by) => (by.wrote.author, by.merge.map(|merge| merge.author)),
+            ValueOrigin::Older(_) => ("older".to_owned(), None),
+        }
+    };
+    assert_eq!(origin(History::new()), ("bob".to_owned(), Some("dee".to_owned())));
+    // Whoever has not read it all does not name whom it stopped at.
+    for limits in [HistoryLimits { commits: 5_000, walked: 500 }, HistoryLimits { commits: 500, walked: 5_000 }] {
+        assert_eq!(origin(History::with_limits(limits)), ("older".to_owned(), None), "{limits:?}");
+    }
+}
+
+#[tokio::test]
+async fn moves_are_followed_however_many_there_are() {
+    let mut scene = Scene::new().await;
+    let place = |n: usize| format!("p{n}/kustomization.yaml");
+    let decoy = |n: usize| (format!("far/{n}/kustomization.yaml"), kustomization(&format!("v9.{n}")));
+    let decoys: Vec<_> = (0..60).map(decoy).collect();
+    let copied: Vec<_> =
+        (0..60).map(|n| (format!("copied/{n}/kustomization.yaml"), kustomization(&format!("v5.{n}")))).collect();
+    let files = |all: &[(String, String)]| {
+        for (path, text) in all {
+            fs::create_dir_all(scene.work.join(path).parent().unwrap()).unwrap();
+            fs::write(scene.work.join(path), text).unwrap();
+        }
+    };
+    files(&decoys);
+    files(&copied);
+    scene.commit("ann", &[("odd/old-name.yaml", &container("v3")), (&place(0), &kustomization("v1"))]);
+    // Each move by its own commit, and each copy, too.
+    for n in 1..=25 {
+        scene.git(&["mv", &format!("p{}", n - 1), &format!("p{n}")]);
+        scene.commit("bob", &[]);
+    }
+    for (n, (path, text)) in copied.iter().enumerate() {
+        scene.commit("cy", &[(&path.replace("copied", "copies"), text), ("n", &n.to_string())]);
+    }
+    // The original has another name, and is changed by the commit that removes many that are nearer.
+    scene.git(&["rm", "--quiet", "-r", "far", "odd", "copied"]);
+    scene.commit("dee", &[("far/new/pod.yaml", &format!("# moved\n{}", container("v3")))]);
+    let mut history = History::new();
+    scene.push(&mut history).await;
+    let mut former = |pins: &[Pin]| -> Vec<Vec<String>> {
+        let found = history.introduced(&scene.mirror, pins).unwrap();
+        let mut chains = history.former(&scene.mirror, pins, &found).unwrap();
+        let mut chain = |pin: &Pin| chains.remove(&PinKey::from(pin)).unwrap_or_default();
+        pins.iter().map(|pin| chain(pin).into_iter().map(|former| former.key.path.to_string()).collect()).collect()
+    };
+    let moved: Vec<String> = (0..25).rev().map(place).collect();
+    assert_eq!(former(&scene.pins(&place(25))), [moved]);
+    assert_eq!(former(&scene.pins("far/new/pod.yaml")), [["odd/old-name.yaml"]]);
+    let copies: Vec<Pin> = copied.iter().flat_map(|(path, _)| scene.pins(&path.replace("copied", "copies"))).collect();
+    let originals: Vec<Vec<String>> = copied.iter().map(|(path, _)| vec![path.clone()]).collect();
+    assert_eq!(former(&copies), originals);
+}
+
+fn container(tag: &str) -> String {
+    format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: 'ghcr.io/acme/web:{tag}'}}]}}\n")
+}
+
 /// Twelve hundred commits on `main` of the remote, of which the middle one moves the tag, and a merge at the end.
 fn long(remote: &Path) {
     let mut stream = String::new();
@@ -456,9 +551,7 @@ fn long(remote: &Path) {
         stream.push_str(&format!("M 100644 inline {PATH}\ndata {}\n{text}\n", text.len()));
         stream.push_str(&format!("M 100644 inline n\ndata {}\n{n}\n", n.to_string().len()));
     }
-    let file = remote.join("stream");
-    fs::write(&file, stream).unwrap();
-    git(remote, &["-c", "alias.load=!git fast-import --quiet --force < stream", "load"]);
+    import(remote, &stream);
 }
 
 #[tokio::test]

@@ -421,13 +421,19 @@ async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
         let push = RefUpdate { name, expected: None, new: Some(commit), force: Force::WithLease };
         assert_eq!(push_one(&mirror, push).await, RefResult::Updated, "{author}");
     }
-    // What makes an object say two things is refused as before.
     let text = format!("tree {tree}\nparent {tip}\nauthor {good}\ncommitter {good}\n\nx\n");
-    let unsorted = git_with_input(&remote, &["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &{
+    let tree_of = |first: &str, second: &str| {
         let blob = blob(&remote, "x");
         let raw: Vec<u8> = (0..40).step_by(2).map(|at| u8::from_str_radix(&blob[at..at + 2], 16).unwrap()).collect();
-        [b"100644 b\0".as_slice(), &raw, b"100644 a\0", &raw].concat()
-    });
+        let entries = [first.as_bytes(), &raw, second.as_bytes(), &raw].concat();
+        git_with_input(&remote, &["hash-object", "-t", "tree", "-w", "--literally", "--stdin"], &entries)
+    };
+    // A name that a tree has twice.
+    let twice = commit_literally(&remote, &text.replace(&tree, &tree_of("100644 a\0", "100644 a\0")));
+    let mirror = folder.mirror("twice", remote.to_str().unwrap()).await;
+    assert_eq!(fetched(&mirror).await, twice);
+    // What makes an object say two things is refused as before.
+    let unsorted = tree_of("100644 b\0", "100644 a\0");
     commit_literally(&remote, &text.replace(&tree, &unsorted));
     let mirror = folder.mirror("unsorted", remote.to_str().unwrap()).await;
     assert!(mirror.fetch(&[MAIN.to_owned()]).await.is_err());

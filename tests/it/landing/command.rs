@@ -141,6 +141,23 @@ fn the_table_says_what_where_why_and_what_next() {
     }
 }
 
+#[test]
+fn the_sick_come_first_and_the_rest_is_shown_when_it_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let healthy = list_of("argo-landed").replace("\"web", "\"well");
+    fs::write(folder.path().join("well.json"), healthy).unwrap();
+    fs::write(folder.path().join("sick.json"), list_of("pull-not-found-before-deadline")).unwrap();
+    let shown = |args: &[&str]| -> Vec<String> {
+        let ran = diagnose(folder.path(), &[&["-f", "well.json", "-f", "sick.json"], args].concat(), "");
+        let verdict = |line: &str| line.split("  ").next().unwrap_or_default().to_owned();
+        ran.stdout.lines().skip(1).map(verdict).filter(|word| ["failed", "current"].contains(&word.as_str())).collect()
+    };
+    let (some, all) = (shown(&[]), shown(&["--all"]));
+    assert!(!some.is_empty() && some.iter().all(|verdict| verdict == "failed"), "{some:?}");
+    assert!(all.len() > some.len() && all.starts_with(&some), "{all:?}");
+    assert!(all[some.len()..].iter().all(|verdict| verdict == "current"), "{all:?}");
+}
+
 /// The example of the documentation is what the program says.
 #[test]
 fn the_documentation_shows_a_real_answer() {

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use crate::support::server::Server;
 use crate::support::trip::{Point, Reply, When, Where};
-use crate::support::world::{InProcess, World};
+use crate::support::world::{InProcess, Setup, World};
 
 const POLICIES: &str = r#"policies:
   - name: prod
@@ -47,8 +47,11 @@ struct Running<'s> {
 
 impl Scene {
     fn start() -> Self {
-        let setup = World::setup().app("web", "1.2.3", &["prod"]).policies(POLICIES).github("").wired();
-        let world = setup.interval("1s").start();
+        Self::of(World::setup().app("web", "1.2.3", &["prod"]).policies(POLICIES).github(""))
+    }
+
+    fn of(setup: Setup) -> Self {
+        let world = setup.wired().interval("1s").start();
         let told = Arc::new(Mutex::new(Vec::new()));
         let keep = Arc::clone(&told);
         let receiver = Server::start(Router::new().fallback(move |body: axum::body::Bytes| {
@@ -210,4 +213,30 @@ fn what_was_done_although_the_forge_failed_is_done_once() {
             .count();
         assert_eq!((created, world.github().merges().len()), (1, usize::from(merging)));
     }
+}
+
+#[test]
+fn an_image_whose_list_never_comes_is_told_after_its_time_and_keeps_no_other_waiting() {
+    let policies =
+        POLICIES.replace("pull-request", "commit").replace("    pullRequest: { automerge: true, checks: [ci] }\n", "");
+    let scene =
+        Scene::of(World::setup().app("web", "1.2.3", &["prod"]).app("shop", "1.2.3", &["prod"]).policies(&policies));
+    scene.world.push_all("acme/shop", &["1.2.3", "1.3.0"]);
+    let list = Point::on(Where::Registry, "GET", "/v2/acme/web/tags/list", When::Before);
+    scene.world.wire.set(list, 0, usize::MAX, || Reply::Silence);
+    let mut running = scene.run();
+    let world = &scene.world;
+    running.until("the other image", |_| world.tag("shop", "prod") == "1.3.0");
+    running.ahead(28);
+    let soon = running.rows.borrow().at + SignedDuration::from_mins(27);
+    running.until("waiting later on", |rows| rows.at > soon);
+    assert_eq!(scene.told(), Vec::<String>::new());
+    running.ahead(60);
+    let raised = running.until_told("raised");
+    assert!(raised.contains("acme/web") && !raised.contains("acme/shop"), "{raised}");
+    world.push("acme/shop", "1.4.0");
+    running.until("the other image again", |_| world.tag("shop", "prod") == "1.4.0");
+    world.wire.clear();
+    running.until("the image itself", |_| world.tag("web", "prod") == "1.3.0");
+    running.bot.stop(world);
 }
