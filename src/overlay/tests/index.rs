@@ -126,6 +126,26 @@ fn images_of_files_that_are_nothing_known_are_said_where_nothing_could_be_writte
 }
 
 #[test]
+fn templates_of_a_chart_are_one_line_whether_they_are_yaml_or_not() {
+    let pod = |image: &str| format!("apiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: {image}}}]}}\n");
+    let template = pod("\"{{ .Values.image }}\"");
+    let mut index = PinIndex::new();
+    index.update(vec![
+        file("web/Chart.yaml", "name: web\n"),
+        file("web/templates/a.yaml", "{{ if .Values.on }}\nkind: Pod\n{{ end }}\n"),
+        file("web/templates/b.yaml", &template),
+        file("web/templates/sub/c.yaml", &format!("{template}---\n{template}")),
+        file("web/templates/d.yaml", &format!("{template}---\n{}", pod("busybox:1.36"))),
+        file("other/templates/e.yaml", &template),
+    ]);
+    let (pins, skipped) = shown(&index, "");
+    assert_eq!(pins, ["web/templates/d.yaml 7:37 container [1].spec.containers[0].image busybox 1.36"]);
+    let alone = "3: a template, not a fixed value";
+    let grouped = "web/templates file: 3 templates of a chart, which only Helm can read".to_owned();
+    assert_eq!(skipped, [format!("other/templates/e.yaml {alone}"), grouped, format!("web/templates/d.yaml {alone}")]);
+}
+
+#[test]
 fn a_large_update_is_the_same_as_many_small_ones() {
     let files = |from: usize| {
         (from..from + 500).map(|n| {

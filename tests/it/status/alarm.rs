@@ -65,6 +65,36 @@ fn a_stuck_image_is_told_once_and_its_landing_ends_it() {
 }
 
 #[test]
+fn a_command_beside_the_daemon_knows_what_the_daemon_knows() {
+    let world = World::web().interval("1s").start();
+    world.push("acme/web", "1.2.3");
+    let cluster = Cluster::start(&world);
+    let image = format!("{}/acme/web:1.2.3", world.host);
+    cluster.application(&world, "web", "dev", &tip(&world));
+    cluster.workload("web", &image, None);
+    let mut running = world.start(&["run"]);
+    running.until("it remembers that the app landed", || world.path("state/tracker.json").exists());
+    // Its only pod starts again.
+    cluster.workload("web", &image, Some(("ContainerCreating", "")));
+    let told = |config: &str| {
+        let ran =
+            world.landfall(&["status", "web", "--environment", "dev", "-o", "json", "--exit-code", "--config", config]);
+        let row = ran.json()["updates"][0].clone();
+        (ran.code, row["state"].clone(), row["rung"].clone(), row["since"].clone())
+    };
+    // What has no memory of its own says the time at which it looks.
+    let mut beside = told("landfall.yaml");
+    running.until("it says the same twice", || {
+        let again = told("landfall.yaml");
+        std::mem::replace(&mut beside, again.clone()) == again
+    });
+    running.stop(Signal::TERM);
+    assert_eq!(beside, told("landfall.yaml"), "what it had in its own cache");
+    assert_eq!(beside.0, Some(0), "{beside:?}");
+    assert_ne!(beside, told(&world.config("second")), "with another memory it would not know");
+}
+
+#[test]
 fn what_cannot_be_pushed_is_an_alarm_before_there_is_a_commit() {
     let world = World::web().interval("1s").start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);

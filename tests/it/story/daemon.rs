@@ -58,6 +58,38 @@ fn a_sick_registry_is_told_once_and_its_end_too() {
 }
 
 #[test]
+fn its_events_are_structured_and_each_is_told_once() {
+    let world = World::web().interval("1s").start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.landfall(&["freeze", "dev", "--reason", "drill", "--by", "Ada"]).ends(0);
+    let mut bot = world.start(&["run", "--log-format", "json"]);
+    bot.until_said("\"event\":\"hold\"");
+    let asked = listings(&world);
+    bot.until("more cycles", || listings(&world) > asked + 2);
+    world.landfall(&["unfreeze", "dev", "--reason", "over", "--by", "Ada"]).ends(0);
+    bot.until("the commit", || world.tag("web", "dev") == "1.3.0");
+    bot.until_said("\"event\":\"hold-over\"");
+    let ran = bot.stop(Signal::TERM);
+    let events: Vec<serde_json::Value> =
+        ran.stderr.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
+    let of = |kind: &str| -> Vec<&serde_json::Value> {
+        let fields = events.iter().map(|event| &event["fields"]).filter(|fields| fields["event"] == kind);
+        fields.filter(|fields| kind == "start" || fields["environment"] == "dev").collect()
+    };
+    let starts = of("start");
+    assert_eq!(starts.len(), 1, "{events:#?}");
+    assert!(starts[0]["message"].as_str().unwrap().starts_with("watching deploys (main) and "), "{starts:?}");
+    for kind in ["hold", "hold-over"] {
+        let told = of(kind);
+        assert_eq!(told.len(), 1, "{events:#?}");
+        assert_eq!(
+            (&told[0]["app"], &told[0]["gate"], &told[0]["repository"]),
+            (&"web".into(), &"freeze".into(), &"deploys".into())
+        );
+    }
+}
+
+#[test]
 fn a_new_secret_on_disk_is_taken_up() {
     let world = World::web().over_http().interval("1s").start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
