@@ -93,6 +93,23 @@ pub fn unwatched(image: &Declared, none_at_all: bool) -> Landing {
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }
 
+/// No container runs it, and what fetches it is not looked at: nothing is known beyond Git. That is not an incident.
+#[must_use]
+pub fn not_followed(image: &Declared) -> Landing {
+    let cause = Cause {
+        code: CauseCode::Unproven,
+        blame: CauseCode::Unproven.blame(),
+        message: format!(
+            "{} is no image of a container: charts, artifacts and packages are not followed beyond Git yet",
+            image.name
+        ),
+        evidence: Vec::new(),
+        next: "look at the object that fetches it, such as its HelmRelease, OCIRepository, Application or Provider"
+            .to_owned(),
+    };
+    Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
+}
+
 fn path(image: &Declared) -> &str {
     image.pins.first().map_or(image.overlay.as_str(), |pin| pin.path.as_str())
 }

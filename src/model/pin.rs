@@ -28,6 +28,10 @@ pub enum PinRole {
     Override,
     /// It is an input to something that renders objects, such as a chart.
     Input,
+    /// A controller fetches exactly this tag or digest from a registry; no container runs it.
+    Artifact,
+    /// It is the version of a chart, which Helm looks up; no container runs it.
+    Chart,
 }
 
 impl PinKind {
@@ -109,13 +113,6 @@ pub enum PinLocation {
 }
 
 impl PinLocation {
-    /// Whether two have bytes in common.
-    #[must_use]
-    pub fn overlaps(&self, other: &Self) -> bool {
-        let others = other.spans();
-        self.spans().iter().any(|one| others.iter().any(|other| one.start < other.end && other.start < one.end))
-    }
-
     /// The places of tag and digest.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {

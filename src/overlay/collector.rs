@@ -7,12 +7,11 @@ use std::collections::HashSet;
 
 use granit_parser::ScalarStyle;
 
-use super::compose::Interpolated;
 use super::literal::Literal;
 use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
     DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
-    RepoPath, SkipReason, Skipped, Span, Tag, Version,
+    PinRole, RepoPath, Scheme, SkipReason, Skipped, Span, Tag, Version,
 };
 
 /// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file.
@@ -92,8 +91,6 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
     pub(super) skips: Vec<Skip>,
-    /// Images with variables in them, in a Compose file.
-    pub(super) interpolated: Vec<Interpolated>,
     /// Scalars that have been handled: nothing more is reported about them.
     pub(super) seen: HashSet<Id>,
     /// Whether there was more than is kept for one file.
@@ -111,7 +108,6 @@ impl<'t, 'a> Collector<'t, 'a> {
             values: false,
             drafts: Vec::new(),
             skips: Vec::new(),
-            interpolated: Vec::new(),
             seen: HashSet::new(),
             overflow: false,
         }
@@ -204,17 +200,42 @@ impl<'t, 'a> Collector<'t, 'a> {
     /// Scalars that hold name, tag and digest separately.
     pub(super) fn parts(&mut self, kind: PinKind, parts: Parts<'_>) {
         let Some(node) = parts.tag.or(parts.digest) else { return };
-        if let Err((node, reason)) = self.try_parts(kind, parts, node) {
-            self.skip_image(node, reason, ImageName::image(parts.image).ok());
+        match ImageName::image(parts.image) {
+            Ok(name) => self.named_parts(kind, name, parts),
+            Err(error) => self.skip(node, not_an_image(&error)),
         }
     }
 
-    fn try_parts(&mut self, kind: PinKind, parts: Parts<'_>, node: Id) -> Result<(), (Id, SkipReason)> {
+    /// The same, for a name that is known: of an image, or of something else.
+    pub(super) fn named_parts(&mut self, kind: PinKind, name: ImageName, parts: Parts<'_>) {
+        let Some(node) = parts.tag.or(parts.digest) else { return };
+        if let Err((node, reason)) = self.try_parts(kind, name.clone(), parts, node) {
+            self.skip_image(node, reason, Some(name));
+        }
+    }
+
+    fn try_parts(
+        &mut self,
+        kind: PinKind,
+        name: ImageName,
+        parts: Parts<'_>,
+        node: Id,
+    ) -> Result<(), (Id, SkipReason)> {
         let at = |node: Id| move |reason: SkipReason| (node, reason);
-        let name = ImageName::image(parts.image).map_err(|error| (node, not_an_image(&error)))?;
         let (mut version, mut tag) = (Version { tag: None, digest: None }, None);
         if let Some(node) = parts.tag.filter(|node| !is_empty(self.tree, *node)) {
-            version = written_version(&self.changeable(node).map_err(at(node))?.value).map_err(at(node))?;
+            let text = &self.changeable(node).map_err(at(node))?.value;
+            version = match kind.role {
+                PinRole::Chart => Tag::parse(text)
+                    .map(|tag| Version { tag: Some(tag), digest: None })
+                    .map_err(|error| not_an_image(&error)),
+                _ => written_version(text),
+            }
+            .map_err(at(node))?;
+            // A registry's tag for a chart's version is that version: its list has it with a `+`, too.
+            if name.scheme() == Scheme::Oci && kind.role == PinRole::Artifact {
+                version.tag = version.tag.map(|tag| tag.borrowed().of_chart().unwrap_or(tag));
+            }
             tag = Some(node);
         }
         if let Some(node) = parts.digest.filter(|node| !is_empty(self.tree, *node)) {
@@ -250,29 +271,21 @@ impl<'t, 'a> Collector<'t, 'a> {
     /// The scalar, if changing it changes nothing else; otherwise the reason.
     pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
         let tree = self.tree;
-        match &tree.node(node).kind {
-            NodeKind::Mapping(_)
-                if tree.text.get(tree.node(node).start as usize..).is_some_and(|t| t.starts_with("{{")) =>
-            {
-                Err(SkipReason::Template)
-            }
-            NodeKind::Scalar(scalar) if tree.lock_of(node).is_none() && is_template(&scalar.value) => {
-                Err(SkipReason::Template)
-            }
-            _ => self.unlocked(node),
-        }
-    }
-
-    /// The same of a scalar that may have variables in it.
-    pub(super) fn unlocked(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
-        let tree = self.tree;
         let scalar = match &tree.node(node).kind {
             NodeKind::Scalar(scalar) => scalar,
             NodeKind::Alias(_) => return Err(SkipReason::Alias { anchor: self.line(tree.target(node)) }),
+            NodeKind::Mapping(_)
+                if tree.text.get(tree.node(node).start as usize..).is_some_and(|t| t.starts_with("{{")) =>
+            {
+                return Err(SkipReason::Template);
+            }
             NodeKind::Mapping(_) | NodeKind::Sequence(_) => return Err(SkipReason::NotSingle),
         };
         if let Some(lock) = tree.lock_of(node) {
             return Err(self.locked(lock));
+        }
+        if is_template(&scalar.value) {
+            return Err(SkipReason::Template);
         }
         if let Some(tag) = &scalar.tag {
             return Err(SkipReason::YamlTag { tag: tag.escape_debug().to_string() });

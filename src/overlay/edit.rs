@@ -11,7 +11,9 @@ use super::collector::{is_empty_scalar, unquoted};
 use super::prove::{ScalarChange, ScalarHead, prove};
 use super::quote::needs_quotes;
 use super::{MAX_BYTES, prove_text, splice as texts, too_big};
-use crate::model::{Digest, ImageName, MissingKeys, Pin, PinLocation, RepoPath, Span, Tag, TextPattern, Version};
+use crate::model::{
+    Digest, ImageName, MissingKeys, Pin, PinLocation, PinRole, RepoPath, Span, Tag, TextPattern, Version,
+};
 
 /// A pin and what to write into it.
 #[derive(Debug, Clone)]
@@ -191,7 +193,7 @@ fn plan<'p>(
     old_digest: OldDigest,
     into: &mut Vec<(&'p Pin, ScalarChange)>,
 ) -> Result<(), EditError> {
-    let (pin, to) = (edit.pin, target(edit, old_digest)?);
+    let (pin, to) = (edit.pin, spelled(edit.pin, target(edit, old_digest)?));
     if let Some(name) = edit.rename {
         ImageName::image(name).map_err(|error| refused(pin, error.to_string()))?;
     }
@@ -234,6 +236,16 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
     }
 }
 
+/// The version as its place has to say it: only a chart's version has build metadata, which a registry's tag has behind `_`.
+fn spelled(pin: &Pin, to: Version) -> Version {
+    match pin.kind.role {
+        PinRole::Chart => to,
+        PinRole::Object | PinRole::Override | PinRole::Input | PinRole::Artifact => {
+            Version { tag: to.tag.map(|tag| tag.in_registry()), digest: to.digest }
+        }
+    }
+}
+
 /// The changes for scalars that hold name, tag and digest separately.
 fn fields(
     edit: &PinEdit<'_>,
@@ -241,7 +253,7 @@ fn fields(
     (name, tag, digest): (Option<Span>, Option<Span>, Option<Span>),
     missing: MissingKeys,
 ) -> Result<Vec<ScalarChange>, EditError> {
-    let (pin, from) = (edit.pin, &edit.pin.version);
+    let (pin, from) = (edit.pin, &spelled(edit.pin, edit.pin.version.clone()));
     let whole =
         |span, old: String, new: String| ScalarChange { span, head: ScalarHead::None, old, new, add: Vec::new() };
     let text = |digest: &Option<Digest>| digest.as_ref().map_or_else(String::new, ToString::to_string);

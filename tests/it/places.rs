@@ -96,9 +96,16 @@ fn images_of_many_operators() {
 }
 
 #[test]
-fn packages_and_artifacts_are_said() {
-    check("crossplane-silent", &[], &["x.yaml:5 a Crossplane package", "x.yaml:11 a Crossplane package"]);
-    check("ocirepository-silent", &[], &["oci.yaml:7 an OCI artifact of Flux"]);
+fn packages_and_artifacts_are_pins() {
+    check(
+        "crossplane-silent",
+        &[
+            "x.yaml:5 crossplane-package xpkg.example.com/acme/provider-aws v1.2.3",
+            "x.yaml:11 crossplane-package xpkg.example.com/acme/function-kcl v0.9.0",
+        ],
+        &[],
+    );
+    check("ocirepository-silent", &["oci.yaml:7 oci-artifact oci://ghcr.io/acme/charts/cilium 1.18.6"], &[]);
 }
 
 #[test]
@@ -122,7 +129,7 @@ fn images_in_other_tools_files() {
 
 #[test]
 fn values_by_other_ways() {
-    let chart = "hr.yaml:5 the version of a chart: chart versions are not written yet";
+    let chart = "hr.yaml:5 the version of a chart whose repository is not written beside it";
     check("values-by-generator", &["prod.yaml:3 helm-values web 1.2.3"], &[chart]);
     check("values-in-configmap", &[], &["cm.yaml:8 text inside this value names an image", chart]);
     check(

@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::files::{ScanTarget, read_bytes, replace};
 use super::scan::PinView;
 use super::{CliError, Context, Exit, policies, table};
-use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Skipped, Tag, Version, visible};
-use crate::overlay::{self, OldDigest, PinEdit, edit_with, every_pin};
+use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Scheme, Skipped, Tag, Version, visible};
+use crate::overlay::{OldDigest, PinEdit, edit_with, scan_with};
 
 /// Arguments of `landfall set-image`.
 #[derive(Debug, clap::Args)]
@@ -161,6 +161,9 @@ fn setting(image: ImageName, what: &str, argument: &str) -> Result<Setting, CliE
     if what.is_empty() {
         return Err(usage("nothing follows the `=`".to_owned()));
     }
+    if image.scheme() != Scheme::Image {
+        return Ok(Setting { to: of_artifact(what).map_err(usage)?, image, rename: None });
+    }
     if what.starts_with([':', '@']) {
         // Any name will do for parsing what follows it.
         let reference = ImageReference::parse(&format!("x{what}")).map_err(|error| usage(error.to_string()))?;
@@ -177,6 +180,18 @@ fn setting(image: ImageName, what: &str, argument: &str) -> Result<Setting, CliE
         return Err(usage("it repeats the name and has no version".to_owned()));
     }
     Ok(Setting { image, rename, to })
+}
+
+/// The version of a chart or another artifact, whose name stays.
+fn of_artifact(what: &str) -> Result<Version, String> {
+    let (tag, digest) = what.split_once('@').map_or((what, None), |(tag, digest)| (tag, Some(digest)));
+    let tag = match tag.strip_prefix(':') {
+        Some(tag) => Some(Tag::parse(tag).map_err(|error| error.to_string())?),
+        None if tag.is_empty() => None,
+        None => return Err("a chart or artifact keeps its name; its version is written with a colon".to_owned()),
+    };
+    let digest = digest.map(Digest::parse).transpose().map_err(|error| error.to_string())?;
+    Ok(Version { tag, digest })
 }
 
 /// `1.4.0`, `v2`: probably a tag given without its colon.
@@ -212,11 +227,9 @@ fn plan(
     let old = read_bytes(&path).map_err(|error| problem(&error))?;
     let new = edit_with(file, &old, &edits, OldDigest::Drop).map_err(|error| problem(&error))?;
     // The report shows what a scan finds now, not what was requested.
-    let beside = overlay::beside(file).into_iter();
-    let beside: Vec<_> = beside.filter_map(|it| Some((it.clone(), read_bytes(&target.on_disk(&it)).ok()?))).collect();
-    let after = every_pin(&target.declared, file, &new, &beside);
+    let after = scan_with(&target.declared, file, &new);
     for edit in &edits {
-        let now = after.iter().find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);
+        let now = after.pins.iter().chain(&after.values).find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);
         let view = PinView::new(target.shown(file.as_str()), now);
         report.pins.push(Changed { pin: view, from: edit.pin.version.clone(), to: now.version.clone() });
     }
@@ -280,7 +293,13 @@ mod tests {
             assert_eq!(setting.to.tag.as_ref().map(Tag::as_str), tag, "{what}");
             assert_eq!(setting.to.digest.is_some(), digest, "{what}");
         }
-        for what in ["", "1.4.0", "v2", ":", ":-x", "@sha256:abc", "UPPER/x:1", "ghcr.io/acme/web"] {
+        let chart = || ImageName::parse("oci://ghcr.io/acme/web").unwrap();
+        let to = setting(chart(), ":1.4.0+up2", "").unwrap();
+        assert_eq!((to.to.to_string().as_str(), to.rename), ("1.4.0+up2", None));
+        for what in ["", ":", "1.4.0", "oci://ghcr.io/acme/api:1.0.0", ":1.0.0@x"] {
+            assert!(setting(chart(), what, what).is_err(), "{what}");
+        }
+        for what in ["", "1.4.0", "v2", ":", ":-x", ":1.4.0+up2", "@sha256:abc", "UPPER/x:1", "ghcr.io/acme/web"] {
             assert!(setting(ImageName::parse("ghcr.io/acme/web").unwrap(), what, what).is_err(), "{what}");
         }
     }

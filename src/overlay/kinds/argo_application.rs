@@ -77,6 +77,7 @@ impl Collector<'_, '_> {
     }
 
     fn source(&mut self, source: Id) {
+        self.argo_chart(source);
         if let Some(images) = self.tree.at(source, &["kustomize", "images"]) {
             for image in self.tree.items(images) {
                 self.reference(KIND.kind, *image, ReferenceForm::Aliased);

@@ -25,12 +25,10 @@ pub(super) const KIND: Recognizer = Recognizer {
 };
 
 fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
-    match (document.form, document.group, document.kind) {
-        (Form::Object, "pkg.crossplane.io", _) => collector.crossplane(document.root),
-        (Form::Object, "source.toolkit.fluxcd.io", "OCIRepository") => collector.oci_repository(document.root),
-        (Form::Object, ..) => collector.object_images(document.root),
-        _ => return Claim::Passed,
+    if document.form != Form::Object {
+        return Claim::Passed;
     }
+    collector.object_images(document.root);
     Claim::Taken
 }
 
@@ -110,29 +108,6 @@ impl Collector<'_, '_> {
             let text = tree.scalar(value).filter(|_| is_version)?.value.as_ref();
             repeats(text, tag.as_str()).then(|| (name.escape_debug().to_string(), self.line(value)))
         })
-    }
-
-    fn crossplane(&mut self, root: Id) {
-        if let Some(package) = self.tree.at(root, &["spec", "package"]) {
-            let image = self.referenced(package, ReferenceForm::Plain).map(|reference| reference.name);
-            self.skip_image(package, SkipReason::CrossplanePackage, image);
-        }
-        self.object_images(root);
-    }
-
-    fn oci_repository(&mut self, root: Id) {
-        let tree = self.tree;
-        let Some(reference) = tree.at(root, &["spec", "ref"]) else { return };
-        // A tag or digest is fixed here; a range moves on its own.
-        let written =
-            [("tag", SkipReason::OciArtifact), ("digest", SkipReason::OciArtifact), ("semver", SkipReason::OciRange)];
-        let written = written.into_iter().find_map(|(key, reason)| Some((tree.get(reference, key)?, reason)));
-        if let Some((node, reason)) = written {
-            let url = tree.at(root, &["spec", "url"]).and_then(|url| tree.scalar(url));
-            let name = url.and_then(|url| url.value.strip_prefix("oci://"));
-            let image = name.and_then(|name| crate::model::ImageName::parse(name).ok());
-            self.skip_image(node, reason, image);
-        }
     }
 }
 

@@ -38,7 +38,7 @@ impl Collector<'_, '_> {
     fn helm_release(&mut self, root: Id) {
         let tree = self.tree;
         if let Some(version) = tree.at(root, &["spec", "chart", "spec", "version"]) {
-            self.skip(version, SkipReason::ChartVersion);
+            self.skip(version, SkipReason::ChartSource);
         }
         if let Some(values) = tree.at(root, &["spec", "values"]) {
             self.helm_values(KIND.kind, values);

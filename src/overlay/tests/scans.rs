@@ -1,8 +1,8 @@
 //! Files and the pins in them.
 
 use super::{check, path};
-use crate::model::{RepoPath, SkipReason};
-use crate::overlay::{MAX_BYTES, is_candidate, scan_file};
+use crate::model::{RepoPath, SkipReason, Tag, Version};
+use crate::overlay::{MAX_BYTES, PinEdit, edit, is_candidate, scan_file};
 
 const KUSTOMIZATION: &str = "apps/web/kustomization.yaml";
 
@@ -169,22 +169,157 @@ fn every_image_of_a_text_is_said() {
 }
 
 #[test]
-fn references_in_markup_and_ranges_of_artifacts_are_said() {
+fn references_in_markup_are_said() {
     let agent = "      <image>registry.example.com/jenkins/agent:v4.3.9</image>\n      <alwaysPullImage>true</alwaysPullImage>\n";
     let name = "agents.yaml";
     let text = format!("apiVersion: v1\nkind: ConfigMap\ndata:\n  template1: |-\n    <pod>\n{agent}    </pod>\n");
     check(name, &text, &[], &["6: text inside this value names an image"]);
-    for (reference, said) in [
-        ("semver: \">= 1.8.0-rc.0\"", &["5: a range of versions of an OCI artifact"][..]),
-        ("tag: 0.10.3", &["5: an OCI artifact of Flux"]),
-        ("{}", &[]),
+}
+
+#[test]
+fn artifacts_of_an_oci_repository() {
+    let web = "oci-artifact";
+    for (reference, pins, said) in [
+        ("tag: 0.10.3", vec![format!("5:15 {web} spec.ref.tag oci://ghcr.io/acme/web 0.10.3")], vec![]),
+        ("semver: 1.2.3", vec![format!("5:18 {web} spec.ref.semver oci://ghcr.io/acme/web 1.2.3")], vec![]),
+        ("semver: \">= 1.8.0-rc.0\"", vec![], vec!["5: a range of versions of an OCI artifact"]),
+        ("semver: 1.x, tag: 1.0.0", vec![], vec!["5: a range of versions of an OCI artifact"]),
+        ("digest: \"@a@\"", vec![format!("5:19 {web} spec.ref.digest oci://ghcr.io/acme/web @a")], vec![]),
+        ("tag: v1, digest: \"@a@\"", vec![format!("5:15 {web} spec.ref.tag oci://ghcr.io/acme/web v1@a")], vec![]),
+        ("tag: 1.0.0+a", vec![], vec!["5: `1.0.0+a` is not a tag"]),
+        ("tag: \"${tag}\"", vec![], vec!["5: a template"]),
+        ("tag: \"\"", vec![], vec![]),
+        ("", vec![], vec![]),
     ] {
         let text = format!(
-            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n  url: oci://ghcr.io/acme/charts/web\n  ref: {}\n",
-            if reference == "{}" { reference.to_owned() } else { format!("{{ {reference} }}") }
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n  url: oci://ghcr.io/acme/web\n  ref: {{ {reference} }}\n",
         );
-        check("oci.yaml", &text, &[], said);
+        let pins: Vec<&str> = pins.iter().map(String::as_str).collect();
+        check("oci.yaml", &text, &pins, &said);
     }
+    let head = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec:\n";
+    for (url, said) in [
+        ("", "5: no repository next to the tag"),
+        ("  url: ghcr.io/acme/web\n", "6: no repository next to the tag"),
+        ("  url: oci://{{ .registry }}/web\n", "6: a template"),
+        ("  url: oci://ghcr.io/Acme/web\n", "6: `oci://ghcr.io/Acme/web` is not"),
+    ] {
+        check("oci.yaml", &format!("{head}{url}  ref:\n    tag: 1.0.0\n"), &[], &[said]);
+    }
+}
+
+/// Flux asks for the tag as it is written; in the list of the registry it is the version that Helm made it from.
+#[test]
+fn a_version_with_metadata_is_written_as_its_place_reads_it() {
+    let artifact = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: OCIRepository\nspec: {url: oci://ghcr.io/acme/web, ref: {tag: 1.0.0_a}}\n";
+    let chart = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {repoURL: ghcr.io/acme, chart: web, targetRevision: \
+                 1.0.0+a}}\n";
+    let path = RepoPath::parse("a.yaml").unwrap();
+    for (text, now) in [(artifact, "1.1.0_b"), (chart, "1.1.0+b")] {
+        let scan = scan_file(&path, text.as_bytes());
+        let [pin] = scan.pins.as_slice() else { panic!("{scan:?}") };
+        assert_eq!(
+            (pin.version.to_string().as_str(), pin.name.to_string().as_str()),
+            ("1.0.0+a", "oci://ghcr.io/acme/web")
+        );
+        let to = Version { tag: Some(Tag::parse("1.1.0+b").unwrap()), digest: None };
+        let new = edit(&path, text.as_bytes(), &[PinEdit { pin, to: to.clone(), rename: None }]).unwrap();
+        let old = if now.contains('_') { "1.0.0_a" } else { "1.0.0+a" };
+        assert_eq!(String::from_utf8(new.clone()).unwrap(), text.replace(old, now));
+        assert_eq!(scan_file(&path, &new).pins[0].version, to);
+    }
+}
+
+#[test]
+fn packages_of_crossplane() {
+    let text = |kind: &str, package: &str| {
+        format!("apiVersion: pkg.crossplane.io/v1\nkind: {kind}\nspec:\n  package: {package}\n")
+    };
+    for kind in ["Provider", "Function", "Configuration"] {
+        check(
+            "x.yaml",
+            &text(kind, "xpkg.example.com/acme/provider:v1.2.3@@a@"),
+            &["4:43 crossplane-package spec.package xpkg.example.com/acme/provider v1.2.3@a"],
+            &[],
+        );
+    }
+    for (package, said) in [
+        ("crossplane/provider-aws:v0.1.0", "4: a Crossplane package without a registry's host"),
+        ("xpkg.example.com/acme/provider", "4: no tag or digest is written"),
+        ("\"xpkg.example.com/acme/provider:{{ .v }}\"", "4: a template"),
+        ("xpkg.example.com/Acme/provider:v1", "4: `xpkg.example.com/Acme/provider` is not"),
+    ] {
+        check("x.yaml", &text("Provider", package), &[], &[said]);
+    }
+    // The runtime of a package is a pod like any other.
+    check(
+        "x.yaml",
+        "apiVersion: pkg.crossplane.io/v1beta1\nkind: DeploymentRuntimeConfig\nspec:\n  deploymentTemplate: {spec: {template: {spec: \
+         {containers: [{image: web:1}]}}}}\n",
+        &["4:74 container spec.deploymentTemplate.spec.template.spec.containers[0].image web 1"],
+        &[],
+    );
+}
+
+#[test]
+fn charts_of_argo_cd() {
+    let app = |source: &str| {
+        format!("apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec:\n  source: {{ {source} }}\n")
+    };
+    let at = "4:29 chart spec.source.targetRevision";
+    for (rest, pin) in [
+        ("repoURL: https://charts.example.com/stable/, chart: web", "https://charts.example.com/stable/web 1.2.3"),
+        ("repoURL: ghcr.io/acme/charts, chart: web", "oci://ghcr.io/acme/charts/web 1.2.3"),
+        ("repoURL: oci://ghcr.io/acme/charts, chart: web", "oci://ghcr.io/acme/charts/web 1.2.3"),
+    ] {
+        check("app.yaml", &app(&format!("targetRevision: 1.2.3, {rest}")), &[&format!("{at} {pin}")], &[]);
+    }
+    let chart = "repoURL: https://charts.example.com, chart: web";
+    check(
+        "app.yaml",
+        &app(&format!("targetRevision: 104.0.0+up0.15.0, {chart}")),
+        &[&format!("{at} https://charts.example.com/web 104.0.0+up0.15.0")],
+        &[],
+    );
+    check(
+        "app.yaml",
+        &app("targetRevision: v2, repoURL: 'oci://ghcr.io/acme/deploy', path: ."),
+        &["4:29 oci-artifact spec.source.targetRevision oci://ghcr.io/acme/deploy v2"],
+        &[],
+    );
+    let digest = "targetRevision: \"@a@\", repoURL: oci://ghcr.io/acme/deploy";
+    check(
+        "app.yaml",
+        &app(digest),
+        &["4:30 oci-artifact spec.source.targetRevision oci://ghcr.io/acme/deploy @a"],
+        &[],
+    );
+    for (source, said) in [
+        (format!("targetRevision: 1.x, {chart}"), "4: a range of versions of a chart"),
+        (format!("targetRevision: '*', {chart}"), "4: a range of versions of a chart"),
+        (format!("targetRevision: '{{{{ .v }}}}', {chart}"), "4: a template"),
+        ("targetRevision: 1.2.3, chart: web".to_owned(), "4: no repository next to the tag"),
+        ("targetRevision: 1.2.3, chart: web, repoURL: '{{ .url }}'".to_owned(), "4: a template"),
+        ("targetRevision: 1.2.3, chart: web, repoURL: 'https://a:b@charts.example.com'".to_owned(), "4: `https://a:b@"),
+        (
+            "targetRevision: 1.2.3, chart: ../web, repoURL: 'https://charts.example.com'".to_owned(),
+            "4: `../web` is not",
+        ),
+        ("targetRevision: '>= 1', repoURL: oci://ghcr.io/acme/deploy".to_owned(), "4: a range of versions of an OCI"),
+    ] {
+        check("app.yaml", &app(&source), &[], &[said]);
+    }
+    for source in ["targetRevision: main, repoURL: https://git.example.com/a", "repoURL: oci://ghcr.io/acme/a", chart] {
+        check("app.yaml", &app(source), &[], &[]);
+    }
+    check(
+        "set.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: ApplicationSet\nspec:\n  template:\n    spec:\n      sources:\n      - repoURL: \
+         https://charts.example.com\n        chart: web\n        targetRevision: &v 1.2.3\n      - repoURL: \
+         https://charts.example.com\n        chart: api\n        targetRevision: *v\n",
+        &[],
+        &["9: shared through the anchor", "12: an alias"],
+    );
 }
 
 #[test]
@@ -258,7 +393,7 @@ fn helm_releases() {
             "11:12 helm-release spec.values.image.tag a/b v1",
             "16:17 kustomize spec.postRenderers[0].kustomize.images[0].newTag c v2",
         ],
-        &["6: the version of a chart: chart versions are not written yet"],
+        &["6: the version of a chart whose repository is not written beside it"],
     );
 }
 

@@ -7,7 +7,7 @@ mod upstream;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Tag, UpdateId, Version};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Scheme, Tag, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
@@ -462,6 +462,14 @@ pub(super) fn resolve(
             {
                 return Choice::Unknown;
             }
+            // An image among a chart's tags is no version of the chart.
+            if name.scheme() == Scheme::Oci && manifest.artifact.is_none() {
+                match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
+                    None => return ask(choices, RegistryQuery::Manifest(name.clone(), current.clone())),
+                    Some(Answer::Known(now)) if now.artifact.is_some() => return no_artifact(key.1),
+                    Some(_) => {}
+                }
+            }
             if let Some(kind) = &manifest.artifact {
                 // Only in that case is the current version checked: an image is what pods run, whatever was there
                 // before.
@@ -553,8 +561,14 @@ pub(super) fn not_there(tag: Tag, message: &str) -> Choice {
 
 fn no_image(tag: Tag, kind: &str) -> Choice {
     let reason = format!(
-        "{tag} is not a container image but `{kind}`, so it is never written; exclude such tags with `filter` or `ignore`"
+        "{tag} is `{kind}`, and neither a container image nor what is written now, so it is never written; exclude such tags with `filter` or `ignore`"
     );
+    let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }
+}
+
+fn no_artifact(tag: Tag) -> Choice {
+    let reason = format!("{tag} is a container image and what is written now is none, so it is never written");
     let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
     Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }
 }

@@ -44,6 +44,10 @@ async fn sent(request: reqwest::RequestBuilder, authorization: Option<&str>) -> 
     response
 }
 
+const IMAGE: &str = "application/vnd.oci.image.config.v1+json";
+pub(crate) const CHART: &str = "application/vnd.cncf.helm.config.v1+json";
+pub(crate) const FLUX: &str = "application/vnd.cncf.flux.config.v1+json";
+
 /// Pushes a small image by the steps of the distribution specification; its digest.
 pub(crate) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &str, login: Option<&str>) -> String {
     let layer = vec![0; 1024];
@@ -51,7 +55,23 @@ pub(crate) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &s
         "created": "2026-03-01T12:00:00Z", "os": "linux", "architecture": "amd64", "config": {},
         "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
     });
-    let config = config.to_string().into_bytes();
+    push_parts(http, base, (name, tag), login, (IMAGE, &config, &layer)).await
+}
+
+/// Pushes an artifact whose configuration has a media type of its own, as Helm and Flux do; its digest.
+pub(crate) async fn push_artifact(base: &str, name: &str, tag: &str, kind: &str) -> String {
+    let config = json!({ "name": name, "version": tag });
+    push_parts(&http(), base, (name, tag), None, (kind, &config, tag.as_bytes())).await
+}
+
+async fn push_parts(
+    http: &reqwest::Client,
+    base: &str,
+    (name, tag): (&str, &str),
+    login: Option<&str>,
+    (kind, config, layer): (&str, &Value, &[u8]),
+) -> String {
+    let (layer, config) = (layer.to_vec(), config.to_string().into_bytes());
     for blob in [&layer, &config] {
         let begun = sent(http.post(format!("{base}/v2/{name}/blobs/uploads/")), login).await;
         let location = begun.headers()["location"].to_str().unwrap();
@@ -69,7 +89,7 @@ pub(crate) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &s
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type,
-        "config": part("application/vnd.oci.image.config.v1+json", &config),
+        "config": part(kind, &config),
         "layers": [part("application/vnd.oci.image.layer.v1.tar", &layer)],
     });
     let manifest = manifest.to_string();
@@ -162,6 +182,31 @@ async fn plain_with_every_tag_at_once() {
     ] {
         assert!(error.is_absent(), "{error}");
     }
+}
+
+#[tokio::test]
+async fn charts_and_artifacts() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(registry) = start(folder.path(), "", "") else { return };
+    let base = format!("http://{}", registry.host);
+    push_artifact(&base, "charts/web", "1.0.0", CHART).await;
+    let pushed = push_artifact(&base, "charts/web", "1.1.0_up2.0", CHART).await;
+    push_artifact(&base, "charts/web", "not_a_version", FLUX).await;
+    let client = client(plain(&registry.host));
+    // As Helm writes them: no tag of a registry has a `+`.
+    let (chart, version) = (image(format!("oci://{}", registry.host), "charts/web"), tag("1.1.0+up2.0"));
+    let mut found = names(client.tags(&chart, None).await);
+    found.sort();
+    assert_eq!(found, ["1.0.0", "1.1.0+up2.0", "not_a_version"]);
+    assert_eq!(client.resolve(&chart, &version).await.unwrap().as_str(), pushed);
+    let manifest = client.manifest(&chart, &version).await.unwrap();
+    assert_eq!((manifest.digest.as_str(), manifest.artifact.as_deref()), (pushed.as_str(), Some(CHART)));
+    let flux = client.manifest(&chart, &tag("not_a_version")).await.unwrap();
+    assert_eq!(flux.artifact.as_deref(), Some(FLUX));
+    // Under its name as an image, the tags are as they are.
+    let mut found = names(client.tags(&image(&registry.host, "charts/web"), None).await);
+    found.sort();
+    assert_eq!(found, ["1.0.0", "1.1.0_up2.0", "not_a_version"]);
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ mod app;
 mod attacks;
 mod behind;
 mod branches;
+mod charts;
 mod commits;
 mod daemon;
 mod decided;

@@ -120,6 +120,11 @@ impl<'l> ImageInPass<'l> {
     }
 
     fn all_rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
+        let fetched = |pin: &Arc<Pin>| matches!(pin.kind.role, PinRole::Artifact | PinRole::Chart);
+        if self.image.pins.iter().all(fetched) {
+            let row = || Row { within: None, ..self.row(None, orphan::not_followed(self.image)) };
+            return self.image.policy.is_some().then(row).into_iter().collect();
+        }
         let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
         if found().next().is_none() {
             return self.image.policy.is_some().then(|| self.unwatched(clusters.is_empty())).into_iter().collect();

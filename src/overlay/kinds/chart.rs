@@ -1,0 +1,87 @@
+//! Versions of charts.
+//!
+//! In a source of an Argo CD Application or ApplicationSet: `chart`, `targetRevision`, and `repoURL`, which is the address of a Helm
+//! repository, or has no scheme for a container registry (Argo CD, "Helm"). Only whole versions are pins: of a range, the
+//! controller itself chooses one.
+
+use super::{Claim, Recognizer, nothing_more};
+use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
+use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
+use crate::overlay::tree::Id;
+
+pub(super) const KIND: Recognizer = Recognizer {
+    kind: PinKind {
+        name: "chart",
+        summary: "the version of a chart in an Argo CD Application or ApplicationSet",
+        role: PinRole::Chart,
+    },
+    document: |_, _| Claim::Passed,
+    file: nothing_more,
+};
+
+impl Collector<'_, '_> {
+    /// The chart or OCI artifact of a source of Argo CD; of a Git repository nothing is taken.
+    pub(super) fn argo_chart(&mut self, source: Id) {
+        let tree = self.tree;
+        let Some(revision) = tree.get(source, "targetRevision").filter(|node| !is_empty(tree, *node)) else { return };
+        let address = tree.text_at(source, "repoURL");
+        match (tree.text_at(source, "chart").filter(|chart| !chart.is_empty()), address) {
+            (Some(chart), Some(address)) => {
+                let oci = !address.contains("://") && !is_template(address);
+                let address = if oci { format!("oci://{address}") } else { address.to_owned() };
+                self.chart_version(&address, chart, revision);
+            }
+            (Some(_), None) => self.skip(revision, SkipReason::NoRepository),
+            (None, Some(address)) if address.starts_with("oci://") => self.oci_source(address, revision),
+            (None, _) => {}
+        }
+    }
+
+    /// The version of the chart of that name in the repository at an address.
+    pub(super) fn chart_version(&mut self, address: &str, chart: &str, version: Id) {
+        if is_template(address) || is_template(chart) {
+            return self.skip(version, SkipReason::Template);
+        }
+        let name = match ImageName::chart(address, chart) {
+            Ok(name) => name,
+            Err(error) => return self.skip(version, not_an_image(&error)),
+        };
+        let text = self.tree.scalar(self.tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
+        if !is_exact(text) && !is_template(text) {
+            return self.skip_image(version, SkipReason::ChartRange, Some(name));
+        }
+        let image = name.to_string();
+        let missing = MissingKeys::Refused;
+        let parts = Parts { image: &image, name: None, tag: Some(version), digest: None, alias: None, missing };
+        self.named_parts(KIND.kind, name, parts);
+    }
+}
+
+/// Whether a text is one whole version, `1.2.3[-pre][+build]` with or without a `v`, and not a range.
+pub(super) fn is_exact(text: &str) -> bool {
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let (version, metadata) = version.split_once('+').unwrap_or((version, "0"));
+    let (numbers, pre) = version.split_once('-').unwrap_or((version, "0"));
+    let identifiers = |text: &str| {
+        text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    numbers.split('.').count() == 3
+        && numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        && identifiers(pre)
+        && identifiers(metadata)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_exact;
+
+    #[test]
+    fn only_whole_versions_are_exact() {
+        for text in ["1.2.3", "v1.2.3", "1.2.3-rc.1", "104.0.0+up0.15.0", "1.2.3-a-b+c.d"] {
+            assert!(is_exact(text), "{text}");
+        }
+        for text in ["", "*", "1", "1.2", "1.x", "1.2.x", "1.2.*", "^1.2.3", "~1.2.3", ">=1.2.3", "=1.2.3", "1.2.3 ", "1.2.3-", "1.2.3+", "1.2.3 - 1.2.5", "1.2.3.4", "main"] {
+            assert!(!is_exact(text), "{text}");
+        }
+    }
+}
