@@ -40,6 +40,56 @@ fn every_answer_of_a_wrong_shape_is_a_clear_error_and_never_a_wrong_write() {
     }
 }
 
+/// The first answer of a call is broken above; the later ones are the approvals, the pushes, the pipelines, the policies.
+#[test]
+fn one_answer_of_a_wrong_shape_among_good_ones_is_an_error_or_makes_no_difference() {
+    for body in ["[[1]]", r#"{"a":1}"#, "null", "<html>"] {
+        everywhere(async |scene| {
+            let (_, tip) = scene.open().await;
+            scene.stub.review(1, "ann", "APPROVED");
+            scene.stub.review(1, "ben", "CHANGES_REQUESTED");
+            let read = async |call: &str| match call {
+                "open" => scene.forge.open_pulls("landfall").await.map(|it| format!("{it:?}")),
+                "of" => scene.forge.pulls_of(&branch(HEAD), &branch("main")).await.map(|it| format!("{it:?}")),
+                "closed" => scene
+                    .forge
+                    .closed_pulls("landfall", now(), Duration::from_secs(9))
+                    .await
+                    .map(|it| format!("{it:?}")),
+                "reviews" => known(scene.forge.reviews(1).await),
+                "checks" => known(scene.forge.checks(&tip).await),
+                _ => known(scene.forge.is_behind(1, &tip).await),
+            };
+            for call in ["open", "of", "closed", "reviews", "checks", "behind"] {
+                scene.stub.no_faults();
+                let sound = read(call).await.unwrap();
+                for nth in 0..40 {
+                    scene.stub.no_faults();
+                    scene.stub.forget();
+                    scene.stub.fault(Fault::on("", "").after(nth).answer(200, &[], body));
+                    let answer = read(call).await;
+                    match answer {
+                        Ok(answer) => assert_eq!(answer, sound, "{} {call} {nth} {body}", scene.kind),
+                        Err(error) => {
+                            assert_eq!(error.code, FailureCode::Protocol, "{} {call} {nth} {body}: {error}", scene.kind)
+                        }
+                    }
+                    if scene.stub.requests().len() <= nth {
+                        break;
+                    }
+                }
+            }
+        });
+    }
+}
+
+fn known<T: std::fmt::Debug>(answer: Answer<T>) -> Result<String, PullError> {
+    match answer {
+        Answer::Failed { message, code, .. } => Err(PullError { message, code }),
+        answer => Ok(format!("{answer:?}")),
+    }
+}
+
 fn failed<T>(answer: Answer<T>) -> Option<PullError> {
     match answer {
         Answer::Failed { message, code, .. } => Some(PullError { message, code }),
