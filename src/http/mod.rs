@@ -32,7 +32,7 @@ use url::Url;
 use crate::meter;
 
 pub use proxy::may_ask;
-pub use room::{Body, read};
+pub use room::{Body, read, stream};
 pub use secrets::{SecretUrl, Secrets};
 
 use proxy::Proxies;

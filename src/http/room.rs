@@ -166,8 +166,7 @@ pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
         };
         let Some(chunk) = chunk else { return Ok(body) };
         if (body.bytes.len() + chunk.len()) as u64 > limit {
-            let text = format!("the answer is longer than {}, the limit for this request", size(limit));
-            return Err(Broken { kind: BrokenKind::TooLong, text });
+            return Err(too_long(limit));
         }
         let room = body.grow(&host, chunk.len(), usize::try_from(limit).unwrap_or(usize::MAX));
         if timeout(WAIT, room).await.is_err() {
@@ -181,6 +180,31 @@ pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
         }
         body.bytes.extend_from_slice(&chunk);
     }
+}
+
+/// Reads an answer's body, after decompression at most `limit` bytes, and hands each part on as it arrives; nothing is held.
+///
+/// # Errors
+/// When it is longer or breaks off; and what `take` says of a part.
+pub async fn stream<E: From<Broken>>(
+    mut response: Response,
+    limit: u64,
+    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut taken = 0;
+    while let Some(chunk) = response.chunk().await.map_err(Broken::from)? {
+        taken += chunk.len() as u64;
+        if taken > limit {
+            return Err(too_long(limit).into());
+        }
+        take(&chunk)?;
+    }
+    Ok(())
+}
+
+fn too_long(limit: u64) -> Broken {
+    let text = format!("the answer is longer than {}, the limit for this request", size(limit));
+    Broken { kind: BrokenKind::TooLong, text }
 }
 
 fn slow(body: &Body) -> Broken {

@@ -195,14 +195,7 @@ impl Session<'_> {
     }
 
     fn token_ask(&self) -> Ask<'static> {
-        Ask {
-            method: Method::GET,
-            url: self.host.base.clone(),
-            accept: "application/json",
-            validators: None,
-            form: None,
-            limit: MAX_TOKEN_BODY.min(self.limits.max_body),
-        }
+        Ask::get(self.host.base.clone(), "application/json", MAX_TOKEN_BODY.min(self.limits.max_body))
     }
 
     async fn token_answer(

@@ -31,6 +31,7 @@ const MAX_REDIRECTS: usize = 5;
 const MAX_ERROR_BODY: u64 = 64 * 1024;
 
 /// What to request.
+#[derive(Clone)]
 pub(super) struct Ask<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
@@ -40,6 +41,35 @@ pub(super) struct Ask<'a> {
     pub(super) form: Option<Vec<(&'static str, &'a str)>>,
     /// Maximum size of the answer.
     pub(super) limit: u64,
+    /// What takes in the body of a successful answer as it arrives; `None`: it is kept as a whole.
+    pub(super) sink: Option<&'a dyn BodySink>,
+}
+
+impl Ask<'_> {
+    /// A GET for an answer of at most `limit` bytes.
+    pub(super) fn get(url: Url, accept: &'static str, limit: u64) -> Self {
+        Self { method: Method::GET, url, accept, validators: None, form: None, limit, sink: None }
+    }
+}
+
+/// Takes in a long body part by part.
+pub(super) trait BodySink: Sync {
+    /// A body begins, perhaps again: what was taken in before does not count.
+    fn begin(&self);
+    /// The next part of it.
+    fn take(&self, part: &[u8]) -> Result<(), Failure>;
+}
+
+/// Why a body was not taken in to its end.
+enum Stopped {
+    Broken(Broken),
+    Refused(Failure),
+}
+
+impl From<Broken> for Stopped {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
 }
 
 /// An answer that is not a redirect, a refusal or a server fault: 2xx, 304, 404 or another 4xx.
@@ -252,6 +282,9 @@ impl Session<'_> {
         }
         let read = if ask.method == Method::HEAD || status == StatusCode::NOT_MODIFIED {
             None
+        } else if let Some(sink) = ask.sink.filter(|_| status.is_success()) {
+            self.hand_on(response, ask.limit, sink).await?;
+            None
         } else if status.is_success() {
             Some(self.read(response, ask.limit).await?)
         } else {
@@ -259,6 +292,15 @@ impl Session<'_> {
             self.read(response, MAX_ERROR_BODY.min(ask.limit)).await.ok()
         };
         Ok(RegistryResponse { status, headers, body: read.unwrap_or_default(), url: url.clone(), peer })
+    }
+
+    async fn hand_on(&self, response: reqwest::Response, limit: u64, sink: &dyn BodySink) -> Result<(), Failure> {
+        sink.begin();
+        let taken = http::stream(response, limit, |part| sink.take(part).map_err(Stopped::Refused)).await;
+        taken.map_err(|stopped| match stopped {
+            Stopped::Broken(broken) => self.broken(broken),
+            Stopped::Refused(failure) => failure,
+        })
     }
 
     async fn read(&self, response: reqwest::Response, limit: u64) -> Result<Body, Failure> {

@@ -96,7 +96,7 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
 async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {
     let url = session.url(&format!("manifests/{reference}"))?;
     let limit = MAX_MANIFEST.min(session.limits.max_body);
-    session.send(&Ask { method, url, accept: ACCEPT, validators: None, form: None, limit }).await
+    session.send(&Ask { method, ..Ask::get(url, ACCEPT, limit) }).await
 }
 
 fn absent(answer: &RegistryResponse) -> Failure {
@@ -329,14 +329,8 @@ async fn config(session: &Session<'_>, descriptor: &OciDescriptor) -> Result<Opt
         return Ok(None);
     }
     let expected = descriptor_digest(&descriptor.digest)?;
-    let ask = Ask {
-        method: Method::GET,
-        url: session.url(&format!("blobs/{expected}"))?,
-        accept: "*/*",
-        validators: None,
-        form: None,
-        limit: MAX_CONFIG.min(session.limits.max_body),
-    };
+    let url = session.url(&format!("blobs/{expected}"))?;
+    let ask = Ask::get(url, "*/*", MAX_CONFIG.min(session.limits.max_body));
     let answer = session.send(&ask).await?;
     match answer.status {
         StatusCode::OK => {}

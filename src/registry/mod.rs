@@ -36,6 +36,7 @@ mod budget;
 mod challenge;
 mod error;
 mod exchange;
+mod helm;
 mod host;
 mod listing;
 mod login;
@@ -55,6 +56,7 @@ pub use settings::{HostSettings, Limits, TagsAnswer};
 
 use crate::http::{address, link, retry};
 use exchange::Session;
+use helm::{Chart, Indexes};
 use host::{Clients, Failure, Host, Named};
 
 /// A client for all registries. It can be used from many tasks at once; each host has its own limit of concurrent
@@ -74,6 +76,8 @@ pub struct RegistryClient {
     /// machine.
     shared: Mutex<Vec<((Named, bool), Clients)>>,
     requests: AtomicU64,
+    /// The indexes of Helm repositories.
+    indexes: Indexes,
 }
 
 impl RegistryClient {
@@ -90,6 +94,7 @@ impl RegistryClient {
             mirrors: HashMap::new(),
             shared: Mutex::default(),
             requests: AtomicU64::new(0),
+            indexes: Indexes::default(),
         };
         for settings in hosts {
             let bad = |reason: &str| RegistryError::Settings { host: settings.host.clone(), reason: reason.to_owned() };
@@ -128,9 +133,14 @@ impl RegistryClient {
     /// If there is no complete answer; [`RegistryError::is_absent`] if there is no such repository.
     pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
         let image = &*self.origin(image);
-        let host = self.registry(image)?;
+        let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, "listing its tags".to_owned()).await?;
-        let answer = operation.finish(listing::tags(&operation.session, previous)).await?;
+        let session = &operation.session;
+        if let Some(repository) = image.helm_repository() {
+            let chart = Chart { repository: &repository, name: image.short() };
+            return operation.finish(helm::tags((session, &self.indexes), chart, previous)).await;
+        }
+        let answer = operation.finish(listing::tags(session, previous)).await?;
         Ok(if image.scheme() == Scheme::Oci { of_charts(answer) } else { answer })
     }
 
@@ -140,7 +150,10 @@ impl RegistryClient {
     /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn resolve(&self, image: &ImageName, tag: &Tag) -> Result<Digest, RegistryError> {
         let image = &*self.origin(image);
-        let (host, tag) = (self.registry(image)?, &tag.in_registry());
+        if image.helm_repository().is_some() {
+            return Ok(self.manifest(image, tag).await?.digest);
+        }
+        let (host, tag) = (self.host(image)?, &tag.in_registry());
         let operation = Operation::begin(self, &host, image, format!("resolving tag {tag}")).await?;
         operation.finish(manifest::resolve(&operation.session, tag)).await
     }
@@ -151,8 +164,13 @@ impl RegistryClient {
     /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
         let image = &*self.origin(image);
-        let (host, tag) = (self.registry(image)?, &tag.in_registry());
+        let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, format!("reading the manifest of tag {tag}")).await?;
+        if let Some(repository) = image.helm_repository() {
+            let chart = Chart { repository: &repository, name: image.short() };
+            return operation.finish(helm::manifest((&operation.session, &self.indexes), chart, tag)).await;
+        }
+        let tag = &tag.in_registry();
         operation.finish(manifest::manifest(&operation.session, tag)).await
     }
 
@@ -181,17 +199,6 @@ impl RegistryClient {
             image.moved(&format!("{host}/{}", &name[at + 1..])).ok()
         });
         origin.map_or(Cow::Borrowed(image), Cow::Owned)
-    }
-
-    /// The host of a name whose versions a container registry lists: the one place that says what is asked where.
-    fn registry(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
-        match image.scheme() {
-            Scheme::Image | Scheme::Oci => self.host(image),
-            Scheme::Https | Scheme::Http => Err(RegistryError::Settings {
-                host: image.registry().to_owned(),
-                reason: format!("{image} is in a Helm repository, and those are not read yet"),
-            }),
-        }
     }
 
     fn host(&self, image: &ImageName) -> Result<Arc<Host>, RegistryError> {
@@ -354,21 +361,6 @@ mod tests {
         for name in ["127.0.0.1:5000/a", "localhost:5000/a", "10.0.0.1:5000/a", "[fd12::1]:5000/a"] {
             let error = client.tags(&ImageName::parse(name).unwrap(), None).await.unwrap_err();
             assert!(error.to_string().contains("add it to `registries`"), "{error}");
-        }
-        assert_eq!(client.requests(), 0);
-    }
-
-    #[tokio::test]
-    async fn helm_repositories_are_not_asked_as_registries() {
-        let client = RegistryClient::new(Vec::new(), Limits::default()).unwrap();
-        let (chart, tag) = (ImageName::parse("https://charts.example.com/web").unwrap(), Tag::parse("1.0.0").unwrap());
-        let failures = [
-            client.tags(&chart, None).await.unwrap_err(),
-            client.resolve(&chart, &tag).await.unwrap_err(),
-            client.manifest(&chart, &tag).await.unwrap_err(),
-        ];
-        for error in failures {
-            assert!(error.to_string().contains("not read yet") && !error.is_absent(), "{error}");
         }
         assert_eq!(client.requests(), 0);
     }

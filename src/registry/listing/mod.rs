@@ -5,7 +5,7 @@ use std::fmt;
 use std::hash::{BuildHasher as _, RandomState};
 
 use http::header::{DATE, ETAG, LAST_MODIFIED, LINK};
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use url::Url;
 
@@ -84,15 +84,8 @@ pub(super) async fn tags(session: &Session<'_>, previous: Option<&Validators>) -
 }
 
 async fn page(session: &Session<'_>, url: &Url, validators: Option<&Validators>) -> Result<RegistryResponse, Failure> {
-    let ask = Ask {
-        method: Method::GET,
-        url: url.clone(),
-        accept: "application/json",
-        validators,
-        form: None,
-        limit: session.limits.max_body,
-    };
-    session.send(&ask).await
+    let ask = Ask::get(url.clone(), "application/json", session.limits.max_body);
+    session.send(&Ask { validators, ..ask }).await
 }
 
 /// Adds a page's tags to the result.
@@ -133,7 +126,7 @@ fn looping(next: &Url) -> Failure {
     Failure::protocol(format!("the Link header of {} leads back to an earlier page", crate::http::origin(next)))
 }
 
-fn validators(headers: &HeaderMap) -> Option<Validators> {
+pub(super) fn validators(headers: &HeaderMap) -> Option<Validators> {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| text.len() <= 1024);
     let etag = text(ETAG).map(str::to_owned);
     let settled = |modified: &&str| {

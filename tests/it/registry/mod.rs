@@ -12,6 +12,7 @@ mod auth;
 mod doctor;
 mod faults;
 mod healthy;
+mod helm;
 mod logins;
 mod pages;
 pub(crate) mod real;

@@ -1,0 +1,267 @@
+//! Charts of classic Helm repositories: what their `index.yaml` says (helm.sh, "The Chart Repository Guide").
+//!
+//! Promise: however many charts of a repository are asked about at one time, its index is requested once, with the validators of the
+//! last answer where the server gave some; it is read as it arrives, and what is kept of all indexes has a bound. An index that
+//! breaks off or is none at all is no answer.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::Instant;
+use url::Url;
+
+use super::error::Cause;
+use super::exchange::{Ask, BodySink, RegistryResponse, Session, said};
+use super::host::Failure;
+use super::listing::validators;
+use super::settings::TagsAnswer;
+use crate::model::{Manifest, Tag, TagListBuilder, TagRef, Validators};
+use index::{ChartVersion, HelmIndex, IndexError, Reader};
+
+mod index;
+
+/// What an index may have; the largest public ones have some 30 MB.
+const MAX_INDEX: u64 = 64 << 20;
+/// What may be held as a whole, where an index cannot be read as it arrives.
+const MAX_WHOLE: u64 = 16 << 20;
+/// What is kept of all indexes together.
+const MAX_KEPT: usize = 32 << 20;
+/// Questions about a repository's charts come within one cycle; an answer so old answers all of them.
+const SAME_CYCLE: Duration = Duration::from_secs(2);
+/// What a version is, is asked after its index was read to find it.
+const SAME_LIST: Duration = Duration::from_secs(60);
+/// How the manifest of a chart in an OCI registry says what it is.
+const CHART: &str = "application/vnd.cncf.helm.config.v1+json";
+
+/// The indexes read lately, by the address of their repository.
+#[derive(Debug, Default)]
+pub(super) struct Indexes(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Held>>>>);
+
+/// What is known of one index.
+#[derive(Debug, Default)]
+struct Held {
+    /// When the request began whose answer this is.
+    asked: Option<Instant>,
+    validators: Option<Validators>,
+    /// `None` if the server only confirmed the validators, or if others needed the memory.
+    index: Option<Arc<HelmIndex>>,
+}
+
+/// An answer about an index.
+enum Current {
+    /// What the validators stand for.
+    Unchanged,
+    Index(Arc<HelmIndex>, Option<Validators>),
+}
+
+/// A chart of a repository.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Chart<'a> {
+    /// The address of the repository.
+    pub(super) repository: &'a str,
+    /// The name of the chart.
+    pub(super) name: &'a str,
+}
+
+/// All versions of a chart.
+pub(super) async fn tags(
+    (session, indexes): (&Session<'_>, &Indexes),
+    chart: Chart<'_>,
+    previous: Option<&Validators>,
+) -> Result<TagsAnswer, Failure> {
+    let (index, validators) = match indexes.current(session, chart, previous, SAME_CYCLE).await? {
+        Current::Unchanged => return Ok(TagsAnswer::NotModified),
+        Current::Index(index, validators) => (index, validators),
+    };
+    let versions = index.chart(chart.name).ok_or_else(|| no_chart(chart))?;
+    let (mut tags, mut dropped) = (TagListBuilder::default(), 0);
+    for version in versions {
+        match TagRef::parse(&version.version) {
+            Ok(tag) => drop(tags.push(tag)),
+            Err(_) => dropped += 1,
+        }
+    }
+    Ok(TagsAnswer::Fresh { tags: tags.finish(), dropped, validators })
+}
+
+/// One version of a chart.
+pub(super) async fn manifest(
+    (session, indexes): (&Session<'_>, &Indexes),
+    chart: Chart<'_>,
+    tag: &Tag,
+) -> Result<Manifest, Failure> {
+    let Current::Index(index, _) = indexes.current(session, chart, None, SAME_LIST).await? else {
+        return Err(Failure::protocol("it says \"not modified\", but was not asked"));
+    };
+    let version = index.version(chart.name, tag.as_str()).ok_or_else(|| no_version(chart, tag))?;
+    described(chart, version).ok_or_else(|| Failure::protocol("its digest cannot be read"))
+}
+
+fn described(chart: Chart<'_>, version: &ChartVersion) -> Option<Manifest> {
+    let annotation = |key: &str, value: &Option<Box<str>>| {
+        value.as_ref().map(|value| (format!("org.opencontainers.image.{key}"), value.to_string()))
+    };
+    Some(Manifest {
+        digest: version.identity(chart.name)?,
+        images: Vec::new(),
+        platforms: Vec::new(),
+        created: version.created,
+        artifact: Some(CHART.to_owned()),
+        annotations: BTreeMap::from_iter(annotation("source", &version.source)),
+    })
+}
+
+fn no_chart(chart: Chart<'_>) -> Failure {
+    Cause::Absent(format!("the index of {} has no chart {}", chart.repository, chart.name)).into()
+}
+
+fn no_version(chart: Chart<'_>, tag: &Tag) -> Failure {
+    Cause::Absent(format!("the index of {} has no version {tag} of {}", chart.repository, chart.name)).into()
+}
+
+impl Indexes {
+    /// The index as it was when asked for, or at most so long before. Whoever asks while another one waits for the answer gets the
+    /// same.
+    async fn current(
+        &self,
+        session: &Session<'_>,
+        chart: Chart<'_>,
+        previous: Option<&Validators>,
+        age: Duration,
+    ) -> Result<Current, Failure> {
+        let asked = Instant::now();
+        let slot = self.slot(chart.repository);
+        let mut held = slot.lock().await;
+        if held.asked.is_some_and(|at| at + age >= asked)
+            && let Some(current) = held.answer(previous)
+        {
+            return Ok(current);
+        }
+        let known = previous.or(held.validators.as_ref().filter(|_| held.index.is_some())).cloned();
+        let began = Instant::now();
+        match fetch(session, chart.repository, known.as_ref()).await? {
+            // Only for those who have it is the index the one that these validators stand for.
+            None if held.validators == known => held.asked = Some(began),
+            None => *held = Held { asked: Some(began), validators: known, index: None },
+            Some((index, validators)) => {
+                *held = Held { asked: Some(began), validators, index: Some(Arc::new(index)) };
+                self.make_room(chart.repository, held.size());
+            }
+        }
+        held.answer(previous).ok_or_else(|| Failure::protocol("it says \"not modified\", but was not asked"))
+    }
+
+    fn slot(&self, repository: &str) -> Arc<tokio::sync::Mutex<Held>> {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(repository.to_owned()).or_default())
+    }
+
+    /// Drops the indexes of other repositories, the longest known first, until all together are within the bound.
+    fn make_room(&self, for_one: &str, size: usize) {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = slots.iter().filter(|(repository, _)| *repository != for_one);
+        // One that is asked for at this moment is left alone.
+        let mut others: Vec<_> = others.filter_map(|(_, slot)| slot.try_lock().ok()).collect();
+        others.sort_by_key(|held| held.asked);
+        let mut total = size + others.iter().map(|held| held.size()).sum::<usize>();
+        for held in &mut others {
+            if total <= MAX_KEPT {
+                break;
+            }
+            total -= held.size();
+            held.index = None;
+        }
+    }
+}
+
+impl Held {
+    fn answer(&self, previous: Option<&Validators>) -> Option<Current> {
+        if previous.is_some() && previous == self.validators.as_ref() {
+            return Some(Current::Unchanged);
+        }
+        self.index.as_ref().map(|index| Current::Index(Arc::clone(index), self.validators.clone()))
+    }
+
+    fn size(&self) -> usize {
+        self.index.as_ref().map_or(0, |index| index.size())
+    }
+}
+
+/// Requests an index; `None` if it has not changed.
+async fn fetch(
+    session: &Session<'_>,
+    repository: &str,
+    known: Option<&Validators>,
+) -> Result<Option<(HelmIndex, Option<Validators>)>, Failure> {
+    let url = address(session, repository)?;
+    let sink = Arriving(Mutex::new(Ok(Reader::default())));
+    let ask = Ask::get(url, "application/yaml, text/yaml, */*;q=0.8", MAX_INDEX.max(session.limits.max_body));
+    let answer = session.send(&Ask { validators: known, sink: Some(&sink), ..ask.clone() }).await;
+    let read = sink.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+    if let Ok(answer) = &answer
+        && answer.status == StatusCode::NOT_MODIFIED
+        && known.is_some()
+    {
+        return Ok(None);
+    }
+    let (answer, index) = match (answer, read.and_then(Reader::finish)) {
+        // It is not written as Helm writes it: read as a whole.
+        (_, Err(IndexError::Form { .. })) => {
+            let limit = MAX_WHOLE.min(session.limits.max_body);
+            let answer = ok(session.send(&Ask { limit, ..ask }).await?)?;
+            let index = index::whole(&answer.body);
+            (answer, index)
+        }
+        (answer, index) => (ok(answer?)?, index),
+    };
+    let index = index.map_err(|error| Failure::protocol(format!("its index.yaml cannot be used: {error}")))?;
+    Ok(Some((index, validators(&answer.headers))))
+}
+
+fn ok(answer: RegistryResponse) -> Result<RegistryResponse, Failure> {
+    match answer.status {
+        StatusCode::OK => Ok(answer),
+        StatusCode::NOT_FOUND => {
+            let hint = "is this the address of a Helm repository, and not one of a registry (`oci://`)?";
+            Err(Failure::protocol(format!("it answered {} for its index.yaml", said(&answer))).hint(hint))
+        }
+        _ => Err(Failure::protocol(format!("it answered {}", said(&answer)))),
+    }
+}
+
+/// The address of a repository's index, which must be the host's own.
+fn address(session: &Session<'_>, repository: &str) -> Result<Url, Failure> {
+    let url = Url::parse(&format!("{}/index.yaml", repository.trim_end_matches('/')));
+    let url = url.map_err(|_| Failure::protocol("its address cannot be read"))?;
+    if url.scheme() == "http" && !session.host.plain_http {
+        let hint = "to ask it unencrypted, set `plainHttp: true` for its host in `registries`";
+        return Err(Failure::protocol("its address is one of plain HTTP").hint(hint));
+    }
+    if !session.host.is_own(&url) {
+        let hint = format!("`registries` has `plainHttp: true` for {}, and its address says https", session.host.name);
+        return Err(Failure::protocol("its address is not that of its host").hint(hint));
+    }
+    Ok(url)
+}
+
+/// An index that is read as it arrives.
+struct Arriving(Mutex<Result<Reader, IndexError>>);
+
+impl BodySink for Arriving {
+    fn begin(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Ok(Reader::default());
+    }
+
+    fn take(&self, part: &[u8]) -> Result<(), Failure> {
+        let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let failed = match &mut *read {
+            Ok(reader) => reader.take(part).err(),
+            Err(error) => Some(error.clone()),
+        };
+        let Some(error) = failed else { return Ok(()) };
+        *read = Err(error.clone());
+        Err(Failure::protocol(format!("its index.yaml cannot be used: {error}")))
+    }
+}
