@@ -18,6 +18,12 @@ pub enum WatchedKind {
     HelmChart,
     Kustomization,
     HelmRelease,
+    Provider,
+    ProviderRevision,
+    Function,
+    FunctionRevision,
+    Configuration,
+    ConfigurationRevision,
     Deployment,
     ReplicaSet,
     StatefulSet,
@@ -41,7 +47,7 @@ pub(super) const VERBS: [&str; 3] = ["get", "list", "watch"];
 
 impl WatchedKind {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 25] = [
         Self::Application,
         Self::ApplicationSet,
         Self::AppProject,
@@ -54,6 +60,12 @@ impl WatchedKind {
         Self::HelmChart,
         Self::Kustomization,
         Self::HelmRelease,
+        Self::Provider,
+        Self::ProviderRevision,
+        Self::Function,
+        Self::FunctionRevision,
+        Self::Configuration,
+        Self::ConfigurationRevision,
         Self::Deployment,
         Self::ReplicaSet,
         Self::StatefulSet,
@@ -67,6 +79,7 @@ impl WatchedKind {
     const fn facts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         const ARGO: &str = "argoproj.io";
         const SOURCE: &str = "source.toolkit.fluxcd.io";
+        const CROSSPLANE: &str = "pkg.crossplane.io";
         match self {
             Self::Application => (ARGO, "v1alpha1", "Application", "applications"),
             Self::ApplicationSet => (ARGO, "v1alpha1", "ApplicationSet", "applicationsets"),
@@ -80,6 +93,12 @@ impl WatchedKind {
             Self::HelmChart => (SOURCE, "v1", "HelmChart", "helmcharts"),
             Self::Kustomization => ("kustomize.toolkit.fluxcd.io", "v1", "Kustomization", "kustomizations"),
             Self::HelmRelease => ("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+            Self::Provider => (CROSSPLANE, "v1", "Provider", "providers"),
+            Self::ProviderRevision => (CROSSPLANE, "v1", "ProviderRevision", "providerrevisions"),
+            Self::Function => (CROSSPLANE, "v1", "Function", "functions"),
+            Self::FunctionRevision => (CROSSPLANE, "v1", "FunctionRevision", "functionrevisions"),
+            Self::Configuration => (CROSSPLANE, "v1", "Configuration", "configurations"),
+            Self::ConfigurationRevision => (CROSSPLANE, "v1", "ConfigurationRevision", "configurationrevisions"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::ReplicaSet => ("apps", "v1", "ReplicaSet", "replicasets"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
@@ -97,8 +116,15 @@ impl WatchedKind {
             Self::ApplicationSet | Self::AppProject | Self::HelmRepository => false,
             // Few apps use these kinds; the others can be judged without them.
             Self::Rollout | Self::Canary | Self::Revision | Self::CronJob => false,
+            _ if self.is_crossplane() => false,
             _ => true,
         }
+    }
+
+    /// Whether it is a package of Crossplane, or a revision of one.
+    #[must_use]
+    pub fn is_crossplane(self) -> bool {
+        self.group() == "pkg.crossplane.io"
     }
 
     /// The API group; empty for the core group.

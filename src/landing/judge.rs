@@ -7,7 +7,7 @@
 use jiff::Timestamp;
 
 use crate::model::observation::{Body, Object, ObjectKey, Owner, condition};
-use crate::model::{Cause, CauseCode, Digest, Landing, Rung, State, Verdict, Version};
+use crate::model::{Cause, CauseCode, Digest, Landing, Rung, Scheme, State, Verdict, Version};
 
 use super::chain::{ControllerProgress, Live, contained, landing, paused, pending, stuck};
 use super::chain::{argo, flux, helm};
@@ -16,7 +16,7 @@ use super::health::{Assessment, assess, deployment, replicas, rollout};
 use super::image::{Carries, digest_of_id};
 use super::question::{Contains, Git, Question};
 use super::uses::{CanaryOf, Use, uses};
-use super::{World, cause, knative, tie};
+use super::{World, artifact, cause, knative, tie};
 
 /// A judgement and what it is based on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub struct Judgement {
 /// Judges the landing of an image.
 #[must_use]
 pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
+    if question.image.name.scheme() != Scheme::Image || artifact::is_package(question) {
+        return of_artifact(world, question);
+    }
     let uses = uses(world, question);
     let mut controllers: Vec<ObjectKey> = Vec::new();
     let mut answers: Vec<Landing> = Vec::new();
@@ -74,6 +77,43 @@ pub fn judge(world: &World<'_>, question: &Question) -> Judgement {
     let ready_since = up.iter().filter_map(|used| ready_since(world, used.serving())).max();
     let workloads = uses.iter().map(|used| used.object.key()).collect();
     Judgement { landing, live, workloads, controllers, digests, ready_since, notes }
+}
+
+/// Judges the landing of a chart or another artifact, or of a package of Crossplane.
+fn of_artifact(world: &World<'_>, question: &Question) -> Judgement {
+    let holders = artifact::holders(world, question);
+    let (mut controllers, mut answers) = (Vec::new(), Vec::new());
+    for holder in &holders {
+        let managers = match &question.scope.controllers {
+            Some(keys) => keys.iter().filter_map(|key| world.get(key)).collect(),
+            None => world.controllers(holder.object),
+        };
+        controllers.extend(managers.iter().map(|object| object.key()));
+        controllers.push(holder.object.key());
+        answers.push(artifact::judge(world, question, holder, &managers));
+    }
+    if holders.is_empty() {
+        let all = managers(world, question, None);
+        controllers.extend(all.iter().map(|object| object.key()));
+        answers.push(without_workload(world, question, &all));
+    }
+    controllers.sort();
+    controllers.dedup();
+    let mut live: Vec<Version> = holders.into_iter().map(|holder| holder.version).collect();
+    live.sort();
+    live.dedup();
+    let worst = answers.into_iter().reduce(Landing::worse);
+    let mut landing = worst.unwrap_or_else(|| landing(State::Unknown, Some(Rung::Applied), None));
+    late(&mut landing, question.deadline, world.now());
+    Judgement {
+        landing,
+        live,
+        workloads: Vec::new(),
+        controllers,
+        digests: Vec::new(),
+        ready_since: None,
+        notes: Vec::new(),
+    }
 }
 
 /// The controllers of a workload, or, without a workload, all that may be responsible. The last one in the list comes
@@ -111,7 +151,7 @@ fn managers<'a>(world: &'a World<'a>, question: &Question, workload: Option<&Obj
     }
 }
 
-fn controller_progress<'a>(
+pub(super) fn controller_progress<'a>(
     world: &'a World<'a>,
     question: &'a Question,
     controller: &'a Object,
@@ -271,7 +311,7 @@ fn no_commit(object: &Object, managers: &[&Object]) -> Landing {
 }
 
 /// Why the live template does not have the change yet. Parents come before what they declare.
-fn explain(mut progress: Vec<ControllerProgress>, carries: Carries) -> Landing {
+pub(super) fn explain(mut progress: Vec<ControllerProgress>, carries: Carries) -> Landing {
     let by_hand = carries != Carries::No;
     for at in (0..progress.len()).rev() {
         if let Some(mut before) = progress[at].before.take() {

@@ -12,6 +12,7 @@
 //! [`assess()`] judges one object with its children; [`judge()`] ties workloads to controllers and answers a
 //! [`Question`]. Text from the cluster passes through [`clean()`] once, where a cause is made.
 
+mod artifact;
 mod cause;
 mod chain;
 pub mod clocks;

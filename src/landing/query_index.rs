@@ -33,6 +33,8 @@ pub(super) enum IndexQuery {
     PodsBelow,
     /// Pods without an owner.
     BarePods,
+    /// Kustomizations, HelmReleases and HelmCharts that are made from this source.
+    MadeFrom,
     /// The controllers of this workload.
     Controllers,
     /// The workloads of this controller.
@@ -260,6 +262,21 @@ fn bucket_keys(object: &Object) -> impl Iterator<Item = IndexKey> {
         }
         _ => None,
     };
+    let made = source_of(object).map(|source| IndexQuery::MadeFrom.key(&source));
     let anywhere = IndexQuery::Anywhere.of("", &object.kind, &object.name);
-    owned.chain(below).chain(bare).chain(about).chain(std::iter::once(anywhere))
+    owned.chain(below).chain(bare).chain(about).chain(made).chain(std::iter::once(anywhere))
+}
+
+/// The source that an object of Flux is made from; its API group is left open.
+pub(super) fn source_of(object: &Object) -> Option<ObjectKey> {
+    let (to, kind) = match &object.body {
+        Body::Kustomization(it) => (&it.source_ref, "GitRepository"),
+        Body::HelmRelease(it) => {
+            (it.chart_ref.as_ref().or(it.chart.as_ref().map(|chart| &chart.source_ref))?, "HelmRepository")
+        }
+        Body::HelmChart(it) => (&it.spec.source_ref, "HelmRepository"),
+        _ => return None,
+    };
+    let namespace = to.namespace.as_deref().or(object.namespace.as_deref());
+    Some(ObjectKey::new("", to.kind.as_deref().unwrap_or(kind), namespace, &to.name))
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::Verdict;
 use crate::model::observation::{Body, Event, Object, ObjectKey, ObjectRef, Revision};
 
-use super::query_index::{IndexKey, IndexQuery, QueryIndex, Reads, order, space};
+use super::query_index::{IndexKey, IndexQuery, QueryIndex, Reads, order, source_of, space};
 use super::{Assessment, question};
 
 /// Argo CD polls every 120 s with up to 60 s of jitter; a status older than three of these is stale.
@@ -230,6 +230,16 @@ impl<'a> World<'a> {
     pub(super) fn referred(&self, from: &Object, to: &ObjectRef, kind: &str) -> Option<&'a Object> {
         let namespace = to.namespace.as_deref().or(from.namespace.as_deref()).unwrap_or_default();
         self.named(to.kind.as_deref().unwrap_or(kind), namespace, &to.name).next()
+    }
+
+    /// What Flux makes from a source.
+    pub(super) fn made_from(&self, source: &Object) -> Vec<&'a Object> {
+        let found = self.all.bucket(self.look(IndexQuery::MadeFrom.of(space(source), &source.kind, &source.name)));
+        let is_it = |object: &&Object| {
+            source_of(object)
+                .is_some_and(|to| to.kind == source.kind && to.name == source.name && to.namespace == space(source))
+        };
+        found.filter(is_it).collect()
     }
 
     /// Bare pods of a namespace.

@@ -450,6 +450,30 @@ impl ImageReference {
     }
 }
 
+impl ImageReference {
+    /// Parses a reference to an image, or to a chart or artifact with its scheme (`oci://ghcr.io/acme/charts/web:1.2.3`).
+    ///
+    /// # Errors
+    /// When name, tag or digest is not valid.
+    pub fn parse_any(text: &str) -> Result<Self, ImageError> {
+        let (scheme, rest) = Scheme::split(text);
+        if scheme == Scheme::Image {
+            return Self::parse(text);
+        }
+        let (rest, digest) = match rest.split_once('@') {
+            Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
+            None => (rest, None),
+        };
+        let slash = rest.rfind('/').map_or(0, |at| at + 1);
+        let (written, tag) = match rest[slash..].split_once(':') {
+            Some((name, tag)) => (&rest[..slash + name.len()], Some(Tag::parse(tag)?)),
+            None => (rest, None),
+        };
+        let written = format!("{}{written}", scheme.prefix());
+        Ok(Self { name: ImageName::parse(&written)?, written, version: Version { tag, digest } })
+    }
+}
+
 /// Why a text is not an image name, tag, digest or reference.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an image reference: {reason}")]
@@ -618,6 +642,12 @@ mod tests {
         assert_eq!(name.helm_repository().as_deref(), Some("https://a.example/x"));
         assert!(name.is_called("web") && name.is_called("a.example/x/web") && !name.is_called("x/web"));
         assert!(ImageReference::parse("oci://ghcr.io/acme/web:1.0.0").is_err());
+        let any = ImageReference::parse_any("https://a.example:8443/x/web:1.0.0+up2").unwrap();
+        assert_eq!(
+            (any.name.to_string().as_str(), any.version.to_string().as_str()),
+            ("https://a.example:8443/x/web", "1.0.0+up2")
+        );
+        assert_eq!(ImageReference::parse_any("web:1.0.0").unwrap(), ImageReference::parse("web:1.0.0").unwrap());
     }
 
     #[test]

@@ -216,6 +216,8 @@ impl Collector<'_, '_> {
             (group, kind),
             ("argoproj.io", "Application" | "ApplicationSet")
                 | ("helm.toolkit.fluxcd.io", "HelmRelease")
+                | ("source.toolkit.fluxcd.io", "OCIRepository" | "HelmChart")
+                | ("pkg.crossplane.io", "Provider" | "Function" | "Configuration")
                 | ("kustomize.toolkit.fluxcd.io", "Kustomization")
         );
         let Some(metadata) = tree.read(root, "metadata").filter(|_| wanted) else { return };

@@ -39,11 +39,11 @@ impl Served {
         }
     }
 
-    /// Workloads, Argo CD, Argo Rollouts, Flagger and Flux.
+    /// Workloads, Argo CD, Argo Rollouts, Flagger, Flux and Crossplane's packages.
     #[must_use]
     pub fn all() -> Vec<Self> {
         use StatusRule::{Ordinary, Subresource, SubresourceOfFlux};
-        let (argo, source) = ("argoproj.io", "source.toolkit.fluxcd.io");
+        let (argo, source, package) = ("argoproj.io", "source.toolkit.fluxcd.io", "pkg.crossplane.io");
         [
             ("", "v1", "Pod", "pods", Subresource),
             ("", "v1", "Event", "events", Ordinary),
@@ -61,6 +61,12 @@ impl Served {
             (argo, "v1alpha1", "Rollout", "rollouts", Subresource),
             ("flagger.app", "v1beta1", "Canary", "canaries", Subresource),
             ("serving.knative.dev", "v1", "Revision", "revisions", Subresource),
+            (package, "v1", "Provider", "providers", Subresource),
+            (package, "v1", "ProviderRevision", "providerrevisions", Subresource),
+            (package, "v1", "Function", "functions", Subresource),
+            (package, "v1", "FunctionRevision", "functionrevisions", Subresource),
+            (package, "v1", "Configuration", "configurations", Subresource),
+            (package, "v1", "ConfigurationRevision", "configurationrevisions", Subresource),
             (source, "v1", "GitRepository", "gitrepositories", SubresourceOfFlux),
             (source, "v1", "OCIRepository", "ocirepositories", SubresourceOfFlux),
             (source, "v1", "HelmRepository", "helmrepositories", SubresourceOfFlux),

@@ -2,6 +2,7 @@
 
 pub(super) mod argo;
 pub(super) mod canary;
+mod crossplane;
 pub(super) mod deployment;
 pub(super) mod flux;
 mod jobs;
@@ -65,7 +66,10 @@ fn assess_anew(world: &World<'_>, object: &Object) -> Assessment {
         Body::Event(_) => Assessment::new(Verdict::Current),
         Body::Other(other) => match &other.pods {
             Some(pods) => deployment::pod_owner(world, object, other, pods),
-            None => anything(object, other),
+            None => match &other.package {
+                Some(package) => crossplane::package(world, object, other, package),
+                None => anything(object, other),
+            },
         },
     };
     distrust(object, found)

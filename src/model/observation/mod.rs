@@ -282,8 +282,21 @@ pub struct Other {
     pub message: Option<String>,
     /// Set if it has a pod template.
     pub pods: Option<Box<PodOwner>>,
+    /// Set for a package of Crossplane.
+    pub package: Option<Package>,
     /// For a Revision of Knative: which images its tags were resolved to.
     pub resolved: Vec<ResolvedImage>,
+}
+
+/// A `Provider`, `Function` or `Configuration` of Crossplane.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Package {
+    /// `spec.package`.
+    pub wanted: String,
+    /// `status.currentIdentifier`: the package that was resolved last.
+    pub current: Option<String>,
+    /// `status.currentRevision`.
+    pub revision: Option<String>,
 }
 
 /// An image that a Revision of Knative names, and the one that its pods have in its place.

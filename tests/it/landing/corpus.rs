@@ -47,6 +47,9 @@ struct Ask {
     orphan_after: Option<Timestamp>,
     /// `Kind.group/namespace/name` of the controllers that watch the path.
     watchers: Option<Vec<String>>,
+    /// The same, of objects whose own specification holds the pin.
+    #[serde(default)]
+    held: Vec<String>,
 }
 
 /// What Git says of a revision.
@@ -132,7 +135,7 @@ impl Case {
     /// What is asked.
     pub(super) fn question(&self) -> Question {
         let image = self.ask.image.as_deref().unwrap_or(IMAGE);
-        let mut question = Question::new(ImageReference::parse(image).unwrap());
+        let mut question = Question::new(ImageReference::parse_any(image).unwrap());
         if let Some(revision) = &self.ask.revision {
             question.git = Git::Commit(revision.clone());
         }
@@ -143,6 +146,7 @@ impl Case {
         question.orphan_after = self.ask.orphan_after;
         question.scope.controllers =
             self.ask.watchers.as_ref().map(|keys| keys.iter().map(|key| watcher(key)).collect());
+        question.scope.held = self.ask.held.iter().map(|key| watcher(key)).collect();
         question
     }
 

@@ -123,7 +123,7 @@ pub(super) fn run(args: &DiagnoseArgs, context: &Context) -> Result<Exit, CliErr
 }
 
 fn question(image: &str, revision: Option<&str>) -> Result<Question, CliError> {
-    let image = ImageReference::parse(image).map_err(|error| {
+    let image = ImageReference::parse_any(image).map_err(|error| {
         CliError::caused("--image is not an image reference", &error).hint("for instance ghcr.io/acme/web:1.4.0")
     })?;
     let mut question = Question::new(image);
