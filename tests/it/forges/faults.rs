@@ -70,8 +70,8 @@ fn one_answer_of_a_wrong_shape_among_good_ones_is_an_error_or_makes_no_differenc
                     let answer = read(call).await;
                     match answer {
                         Ok(answer) => assert_eq!(answer, sound, "{} {call} {nth} {body}", scene.kind),
-                        Err(error) => {
-                            assert_eq!(error.code, FailureCode::Protocol, "{} {call} {nth} {body}: {error}", scene.kind)
+                        Err(PullError { code, message }) => {
+                            assert_eq!(code, FailureCode::Protocol, "{} {call} {nth} {body}: {message}", scene.kind);
                         }
                     }
                     if scene.stub.requests().len() <= nth {
