@@ -39,6 +39,14 @@ impl RepoPath {
         &self.0
     }
 
+    /// Whether Terraform or OpenTofu reads the file.
+    #[must_use]
+    pub fn is_terraform(&self) -> bool {
+        let name = self.file_name().to_ascii_lowercase();
+        let ends = [".tf", ".tofu", ".tfvars", ".tf.json", ".tofu.json", ".tfvars.json"];
+        ends.iter().any(|end| name.ends_with(end))
+    }
+
     /// The file name.
     #[must_use]
     pub fn file_name(&self) -> &str {

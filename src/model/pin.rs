@@ -113,6 +113,13 @@ pub enum PinLocation {
 }
 
 impl PinLocation {
+    /// Whether two have bytes in common.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let others = other.spans();
+        self.spans().iter().any(|one| others.iter().any(|other| one.start < other.end && other.start < one.end))
+    }
+
     /// The places of tag and digest.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {

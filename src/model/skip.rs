@@ -101,6 +101,11 @@ pub enum SkipReason {
     NeedsPattern { origin: String },
     OtherImage { declared: String, written: String },
     DeclaredTwice,
+    // Compose.
+    BuiltHere,
+    Variable { name: String },
+    PutTogether,
+    SharedVariable { name: String, file: String },
     // Entries and blocks.
     ImagesAlias,
     NotAnEntry,
@@ -136,6 +141,7 @@ pub enum SkipReason {
 impl SkipReason {
     /// What the reason means for updates.
     #[must_use]
+    #[expect(clippy::too_many_lines, reason = "one line for each reason; the compiler asks for all of them")]
     pub fn weight(&self) -> SkipWeight {
         match self {
             Self::EmptyTag
@@ -153,9 +159,13 @@ impl SkipReason {
             | Self::SymbolicLink
             | Self::Submodule
             | Self::ForeignFile
+            | Self::BuiltHere
+            | Self::Variable { .. }
             | Self::OciRange
             | Self::ChartRange => SkipWeight::Expected,
             Self::LooksLikeValues { .. }
+            | Self::PutTogether
+            | Self::SharedVariable { .. }
             | Self::TagElsewhere { .. }
             | Self::VersionRepeated { .. }
             | Self::TextPatch
@@ -266,7 +276,7 @@ impl fmt::Display for SkipReason {
             }
             Self::NotUtf8 => f.write_str("not valid UTF-8; the whole file is left alone"),
             Self::NotParsed { syntax, reason } => {
-                write!(f, "not valid {syntax}: {reason}; no key path is looked up in it")
+                write!(f, "not valid {syntax}: {reason}; what its keys hold is not read")
             }
             Self::NotText => f.write_str("not a text between quotes, so no version is written there"),
             Self::Heredoc => f.write_str("a heredoc, not a text on one line"),
@@ -285,6 +295,14 @@ impl fmt::Display for SkipReason {
             ),
             Self::OtherImage { declared, written } => {
                 write!(f, "it says {}, and the policy {}", written.escape_debug(), declared.escape_debug())
+            }
+            Self::BuiltHere => f.write_str("the image is built by this service, not pulled"),
+            Self::Variable { name } => {
+                write!(f, "the variable `{name}` decides it, which no line of a `.env` beside the file sets and no default")
+            }
+            Self::PutTogether => f.write_str("its tag is put together from several parts"),
+            Self::SharedVariable { name, file } => {
+                write!(f, "the variable `{name}` in {file} is the version of several images: give each one of its own")
             }
             Self::DeclaredTwice => f.write_str("declared twice in policies, for different images"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
@@ -365,7 +383,7 @@ impl fmt::Display for SkipReason {
             }
             Self::InText => f.write_str("text inside this value names an image: only images in YAML of its own are edited"),
             Self::UnknownKey => {
-                f.write_str("looks like an image, but under a key that is not known to hold one: mark it with a setter marker to have it updated")
+                f.write_str("looks like an image, but under a key that is not known to hold one: mark it with a setter marker, or name it in a policy's `keyPaths`, to have it updated")
             }
             Self::HubAndTag => f.write_str("a `hub` and a `tag` for several images: they are not named here"),
             Self::CrossplanePackage => f.write_str(

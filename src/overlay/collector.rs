@@ -7,6 +7,7 @@ use std::collections::HashSet;
 
 use granit_parser::ScalarStyle;
 
+use super::compose::Interpolated;
 use super::literal::Literal;
 use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
@@ -91,6 +92,8 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
     pub(super) skips: Vec<Skip>,
+    /// Images with variables in them, in a Compose file.
+    pub(super) interpolated: Vec<Interpolated>,
     /// Scalars that have been handled: nothing more is reported about them.
     pub(super) seen: HashSet<Id>,
     /// Whether there was more than is kept for one file.
@@ -108,6 +111,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             values: false,
             drafts: Vec::new(),
             skips: Vec::new(),
+            interpolated: Vec::new(),
             seen: HashSet::new(),
             overflow: false,
         }
@@ -271,21 +275,29 @@ impl<'t, 'a> Collector<'t, 'a> {
     /// The scalar, if changing it changes nothing else; otherwise the reason.
     pub(super) fn changeable(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
         let tree = self.tree;
-        let scalar = match &tree.node(node).kind {
-            NodeKind::Scalar(scalar) => scalar,
-            NodeKind::Alias(_) => return Err(SkipReason::Alias { anchor: self.line(tree.target(node)) }),
+        match &tree.node(node).kind {
             NodeKind::Mapping(_)
                 if tree.text.get(tree.node(node).start as usize..).is_some_and(|t| t.starts_with("{{")) =>
             {
-                return Err(SkipReason::Template);
+                Err(SkipReason::Template)
             }
+            NodeKind::Scalar(scalar) if tree.lock_of(node).is_none() && is_template(&scalar.value) => {
+                Err(SkipReason::Template)
+            }
+            _ => self.unlocked(node),
+        }
+    }
+
+    /// The same of a scalar that may have variables in it.
+    pub(super) fn unlocked(&self, node: Id) -> Result<&'t Scalar<'a>, SkipReason> {
+        let tree = self.tree;
+        let scalar = match &tree.node(node).kind {
+            NodeKind::Scalar(scalar) => scalar,
+            NodeKind::Alias(_) => return Err(SkipReason::Alias { anchor: self.line(tree.target(node)) }),
             NodeKind::Mapping(_) | NodeKind::Sequence(_) => return Err(SkipReason::NotSingle),
         };
         if let Some(lock) = tree.lock_of(node) {
             return Err(self.locked(lock));
-        }
-        if is_template(&scalar.value) {
-            return Err(SkipReason::Template);
         }
         if let Some(tag) = &scalar.tag {
             return Err(SkipReason::YamlTag { tag: tag.escape_debug().to_string() });

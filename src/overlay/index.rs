@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::compose::{Composed, EnvFile, env_beside};
 use super::values_names::ValuesNames;
 use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_with};
 use crate::model::{KeyPaths, Pin, RepoPath, SkipReason, Skipped};
@@ -291,6 +292,7 @@ impl PinIndex {
                 found.skipped.extend(scan.values_skipped.iter().filter(|skipped| names_an_image(skipped)).cloned());
             }
         }
+        self.add_composed(&mut found);
         let grouped = templates.into_iter();
         found
             .skipped
@@ -299,6 +301,33 @@ impl PinIndex {
         found.pins.sort_by(|a, b| (&a.path, a.line, a.column).cmp(&(&b.path, b.line, b.column)));
         found.skipped.sort();
         found
+    }
+
+    /// Adds the images of Compose files that have variables in them.
+    fn add_composed(&self, found: &mut TreeScan) {
+        let mut composed = Composed::default();
+        for entry in self.files.values() {
+            let Entry::File { path, scan, ignored: false, .. } = entry else { continue };
+            if scan.interpolated.is_empty() {
+                continue;
+            }
+            let beside = env_beside(path);
+            let environment = match beside.as_ref().map(|beside| self.files.get(beside.as_str())) {
+                Some(Some(Entry::File { path, scan, ignored: false, .. })) => EnvFile::Read(path, &scan.environment),
+                Some(Some(_)) | None => EnvFile::Unread,
+                Some(None) => EnvFile::None,
+            };
+            composed.add(path, &scan.interpolated, environment);
+        }
+        let (pins, skipped) = composed.finish();
+        // What a policy says of the same bytes counts.
+        let new = pins.into_iter().filter(|pin| {
+            let own = self.files.get(pin.path.as_str());
+            let scan = own.and_then(|own| if let Entry::File { scan, .. } = own { Some(scan) } else { None });
+            scan.is_none_or(|scan| !scan.pins.iter().any(|own| own.location.overlaps(&pin.location)))
+        });
+        found.pins.extend(new);
+        found.skipped.extend(skipped);
     }
 
     fn values_files(&self) -> ValuesFiles<'_> {

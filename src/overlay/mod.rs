@@ -17,7 +17,9 @@
 //! [`Ignore`] is `.landfallignore`; [`Documents`] is for those who look for other things than pins.
 
 mod collector;
+mod compose;
 mod documents;
+mod dotenv;
 mod edit;
 mod ignore;
 mod index;
@@ -33,6 +35,7 @@ mod reach;
 mod scan;
 mod splice;
 mod syntax;
+mod terraform;
 mod text;
 mod tree;
 mod value;
@@ -41,6 +44,7 @@ mod values_names;
 #[cfg(test)]
 mod tests;
 
+pub use compose::{beside, every_pin, variable_at};
 pub use documents::{Documents, Value};
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
@@ -75,6 +79,10 @@ pub struct FileScan {
     pub names_values: Vec<String>,
     /// What it refers to and declares.
     pub links: Links,
+    /// Images of a Compose file that have variables in them.
+    interpolated: Vec<compose::Interpolated>,
+    /// The variables of a `.env`.
+    environment: Vec<dotenv::EnvLine>,
 }
 
 impl FileScan {
@@ -87,6 +95,7 @@ impl FileScan {
         let names = self.names_values.iter().chain(&self.links.remote).map(String::len);
         let declares = self.links.declares.iter().map(|it| it.object.namespace.len() + it.object.name.len());
         let small = links.chain(names).chain(declares).map(weight).sum::<usize>();
+        let small = small + self.interpolated.len() * 4 + self.environment.len();
         1 + pins.chain(skipped).map(weight).sum::<usize>() + small / 4
     }
 }
@@ -108,7 +117,7 @@ fn skipped_text(skipped: &Skipped) -> usize {
     skipped.path.len() + image + skipped.reason.to_string().len()
 }
 
-/// Whether a file is worth reading: YAML, JSON, a `Kustomization`, or the root's `.landfallignore`.
+/// Whether a file is worth reading: YAML, JSON, a `Kustomization`, Terraform, a `.env`, or the root's `.landfallignore`.
 #[must_use]
 pub fn is_candidate(path: &RepoPath) -> bool {
     let name = path.file_name();
@@ -116,6 +125,8 @@ pub fn is_candidate(path: &RepoPath) -> bool {
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
         || kinds::is_kustomization_file(name)
         || path.as_str() == IGNORE_FILE
+        || path.is_terraform()
+        || dotenv::is_env_file(name)
 }
 
 /// The same where policies declare more ([`KeyPaths`]).

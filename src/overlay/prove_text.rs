@@ -9,6 +9,7 @@ use std::ops::Range;
 use granit_parser::{Event, Parser};
 
 use super::Syntax;
+use super::dotenv::{self, EnvLine, is_env_file};
 use super::outline::{self, Content};
 use super::prove::ScalarChange;
 use super::splice::moved;
@@ -25,8 +26,11 @@ pub(super) fn prove<'p>(
     for pattern in patterns {
         matches_again(pattern, (old, new), changes)?;
     }
+    if is_env_file(path.file_name()) {
+        return same_variables((old, new), changes);
+    }
     match Syntax::of(path) {
-        Syntax::Yaml => same_yaml((old, new), changes),
+        Syntax::Yaml | Syntax::Json => same_yaml((old, new), changes),
         syntax @ (Syntax::Toml | Syntax::Hcl) => same_outline(syntax, (old, new), changes),
         Syntax::Text => Ok(()),
     }
@@ -77,6 +81,18 @@ fn same_yaml((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), S
         }
     }
     if now.next().is_some() { Err("the new text has more in it".to_owned()) } else { Ok(()) }
+}
+
+fn same_variables((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
+    let (before, after) = (dotenv::parse(old), dotenv::parse(new));
+    let same = |was: &EnvLine, is: &EnvLine| {
+        let value = moved(old, &(was.start..was.start + was.value.len()), changes);
+        was.name == is.name && value.is_some_and(|(range, value)| range.start == is.start && value == is.value)
+    };
+    if before.len() == after.len() && before.iter().zip(&after).all(|(was, is)| same(was, is)) {
+        return Ok(());
+    }
+    Err("another variable would change".to_owned())
 }
 
 fn same_outline(syntax: Syntax, (old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {

@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, Syntax, kinds, text, values_names};
+use super::{FileScan, MAX_BYTES, Syntax, dotenv, kinds, terraform, text, values_names};
 use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
@@ -54,12 +54,18 @@ fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result
             Err((_, SkipReason::Sops)) => return Err((None, SkipReason::Sops)),
             read => read.unwrap_or_else(|whole| left_alone(path, whole)),
         },
-        Syntax::Toml | Syntax::Hcl | Syntax::Text if declared.is_empty() => return Ok(FileScan::default()),
-        Syntax::Toml | Syntax::Hcl | Syntax::Text if text.contains("ENC[AES256") => {
-            return Err((None, SkipReason::Sops));
+        _ if declared.is_empty() && !path.is_terraform() && !dotenv::is_env_file(path.file_name()) => {
+            return Ok(FileScan::default());
         }
-        Syntax::Toml | Syntax::Hcl | Syntax::Text => FileScan::default(),
+        _ if text.contains("ENC[AES256") => return Err((None, SkipReason::Sops)),
+        _ => FileScan::default(),
     };
+    if path.is_terraform() {
+        terraform::scan(path, syntax, text, &mut scan);
+    }
+    if dotenv::is_env_file(path.file_name()) {
+        scan.environment = dotenv::parse(text);
+    }
     if !declared.is_empty() {
         text::declared(path, text, syntax, declared, &mut scan);
     }
@@ -99,6 +105,7 @@ fn collect(declared: &[DeclaredValue<'_>], path: &RepoPath, tree: &Tree<'_>) -> 
     if collector.overflow {
         return None;
     }
+    scan.interpolated = collector.interpolated;
     for draft in collector.drafts {
         let list = if draft.values { &mut scan.values } else { &mut scan.pins };
         list.push(draft.pin);

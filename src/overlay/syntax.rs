@@ -12,6 +12,8 @@ pub(super) enum Syntax {
     Toml,
     /// HCL: Terraform, OpenTofu, Nomad.
     Hcl,
+    /// JSON as Terraform and OpenTofu read it.
+    Json,
     /// Any other text.
     Text,
 }
@@ -23,6 +25,7 @@ impl Syntax {
         let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
         let is = |known: &[&str]| known.iter().any(|known| extension.eq_ignore_ascii_case(known));
         match () {
+            () if path.is_terraform() && is(&["json"]) => Self::Json,
             () if is(&["yaml", "yml", "json"]) || kinds::is_kustomization_file(name) => Self::Yaml,
             () if is(&["toml"]) => Self::Toml,
             () if is(&["tf", "tfvars", "tofu", "hcl", "nomad"]) => Self::Hcl,
@@ -36,6 +39,7 @@ impl Syntax {
             Self::Yaml => "YAML",
             Self::Toml => "TOML",
             Self::Hcl => "HCL",
+            Self::Json => "JSON",
             Self::Text => "text",
         }
     }

@@ -229,11 +229,7 @@ impl<'t> Texts<'t> {
             };
             return;
         }
-        let overlap = |pin: &Pin| {
-            let spans = pin.location.spans();
-            let taken = |one: &Span| spans.iter().any(|span| one.start < span.end && span.start < one.end);
-            self.pins.iter().any(|own| own.location.spans().iter().any(taken))
-        };
+        let overlap = |pin: &Pin| self.pins.iter().any(|own| own.location.overlaps(&pin.location));
         if !self.pins.is_empty() {
             scan.pins.retain(|pin| !overlap(pin));
             scan.values.retain(|pin| !overlap(pin));
@@ -247,6 +243,7 @@ impl<'t> Texts<'t> {
         scan.pins.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
         scan.skipped.extend(self.skipped);
         scan.skipped.sort();
+        scan.skipped.dedup();
     }
 }
 

@@ -67,6 +67,9 @@ struct Report {
     policy: Option<String>,
     write: &'static str,
     capped: Option<CappedReport>,
+    /// Where a commit is asked for that is a pull request in a file of Terraform: file and line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reviewed: Option<String>,
     app: Option<String>,
     environment: Option<String>,
     overlay: String,
@@ -335,6 +338,7 @@ fn report_of(set: &PolicySet, (path, image, tags): &Target) -> Report {
         write: effective.write.as_str(),
         capped,
         held: tags.iter().filter(|tag| config::passing_over(&effective, tag).is_some()).cloned().collect(),
+        reviewed: effective.reviewed.as_ref().map(|it| format!("{}:{}", it.file, it.line)),
         fields: field_reports(&effective.fields),
         policies,
         app: Some(effective.app.clone()).filter(|app| !app.is_empty()),
@@ -437,6 +441,10 @@ fn write_of(report: &Report) -> String {
             let place = format!("{}:{}", capped.file, capped.line);
             let paths = capped.paths.join(", ");
             format!("{} (asked for {}, capped for {paths} at {place})", report.write, capped.asked)
+        }
+        None if let Some(place) = &report.reviewed => {
+            let word = "as Terraform's changes are reviewed unless `paths` name its files, such as `infra/**/*.tf`";
+            format!("{} (asked for commit at {place}; {word})", report.write)
         }
         None if report.policy.is_none() => format!("{} (no policy matches)", report.write),
         None => report.write.to_owned(),

@@ -13,7 +13,7 @@ use super::files::{ScanTarget, read_bytes, replace};
 use super::scan::PinView;
 use super::{CliError, Context, Exit, policies, table};
 use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Scheme, Skipped, Tag, Version, visible};
-use crate::overlay::{OldDigest, PinEdit, edit_with, scan_with};
+use crate::overlay::{self, OldDigest, PinEdit, edit_with, every_pin};
 
 /// Arguments of `landfall set-image`.
 #[derive(Debug, clap::Args)]
@@ -227,9 +227,11 @@ fn plan(
     let old = read_bytes(&path).map_err(|error| problem(&error))?;
     let new = edit_with(file, &old, &edits, OldDigest::Drop).map_err(|error| problem(&error))?;
     // The report shows what a scan finds now, not what was requested.
-    let after = scan_with(&target.declared, file, &new);
+    let beside = overlay::beside(file).into_iter();
+    let beside: Vec<_> = beside.filter_map(|it| Some((it.clone(), read_bytes(&target.on_disk(&it)).ok()?))).collect();
+    let after = every_pin(&target.declared, file, &new, &beside);
     for edit in &edits {
-        let now = after.pins.iter().chain(&after.values).find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);
+        let now = after.iter().find(|pin| pin.key == edit.pin.key).unwrap_or(edit.pin);
         let view = PinView::new(target.shown(file.as_str()), now);
         report.pins.push(Changed { pin: view, from: edit.pin.version.clone(), to: now.version.clone() });
     }

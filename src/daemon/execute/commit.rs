@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
 use crate::model::{BranchName, CommitId, RepoPath};
-use crate::overlay::{PinEdit, edit, scan_with};
+use crate::overlay::{PinEdit, edit, every_pin};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
 use super::{Executor, Making, Remote};
@@ -207,10 +207,10 @@ impl<R: Remote, P> Executor<R, P> {
                 return Err(wrong(path, "it is too large to read".to_owned()));
             };
             // An earlier commit in the same push may have shifted the spans; the same key finds the pin again.
-            let now = scan_with(&declared, path, &bytes);
+            let now = every_pin(&declared, path, &bytes, &self.remote.beside(parent, path)?);
             let mut edits = Vec::new();
             for (update, pin) in pins {
-                let here = now.pins.iter().chain(&now.values).find(|here| here.key == pin.key && here.kind == pin.kind);
+                let here = now.iter().find(|here| here.key == pin.key && here.kind == pin.kind);
                 let here = here.filter(|here| here.version == pin.version && here.name == pin.name);
                 let here = here.ok_or_else(|| wrong(path, format!("{} is no longer what was planned for", pin.key)))?;
                 edits.push(PinEdit { pin: here, to: update.to.clone(), rename: None });

@@ -11,6 +11,7 @@ use crate::git::{
     TreeChange, TreeEntry, TreePath,
 };
 use crate::model::{CommitId, DequeueOutcome, KeyPaths, Merge, MergeOutcome, PullRequestSpec, RepoPath};
+use crate::overlay;
 
 /// Branches or other refs of a remote, full name → commit.
 pub(in crate::daemon) type Refs = BTreeMap<String, CommitId>;
@@ -71,6 +72,19 @@ remote! {
             }
             None => Ok(None),
         }
+    }
+
+    /// The files that may say what the versions in a file are of; those that cannot be read say nothing.
+    fn beside(&self, commit: &CommitId, path: &RepoPath) -> Result<Vec<(RepoPath, Vec<u8>)>, GitError> {
+        let mut found = Vec::new();
+        for other in overlay::beside(path) {
+            match self.content(commit, &other) {
+                Ok(bytes) => found.extend(bytes.map(|bytes| (other, bytes))),
+                Err(GitError::Refused { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
     }
 
     /// Whether a file changed between `start` and `tip` on a branch has also changed on the base.

@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::daemon::execute::Remote as _;
 use crate::git::{Blob, GitError, KeptKey, LogEntry, MarkedLog, Mirror, TreeBudget, TreeEntry, TreePath};
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
-use crate::overlay::{is_read, scan_with};
+use crate::overlay::{every_pin, is_read};
 use crate::plan::{
     CommitProof, Ledger, MovedPin, RecordLimit, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts,
 };
@@ -229,8 +230,7 @@ fn versions(
     for (path, entry) in mirror.entries(commit, paths)? {
         let TreeEntry::File { id, .. } = entry else { continue };
         let Some(Blob::Body(bytes)) = mirror.read_blobs(&[id])?.pop() else { continue };
-        let scan = scan_with(&mirror.declared(), &path, &bytes);
-        for pin in scan.pins.into_iter().chain(scan.values) {
+        for pin in every_pin(&mirror.declared(), &path, &bytes, &mirror.beside(commit, &path)?) {
             versions.insert((path.clone(), pin.kind, pin.key, pin.name), pin.version);
         }
     }

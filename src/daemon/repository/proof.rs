@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Digest, Pin, PinKind, RepoPath, Tag, Version};
-use crate::overlay::{PinEdit, edit, scan_with};
+use crate::overlay::{PinEdit, edit, every_pin};
 use crate::plan::{CarriedUpdate, RecordLimit, carried, trailer};
 
 /// How often the base may have been merged into a branch.
@@ -141,14 +141,15 @@ fn file_as_recorded<R: Remote>(
     };
     let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
     let declared = remote.declared();
-    let (there, here) = (scan_with(&declared, path, &old), scan_with(&declared, path, &new));
+    let there = every_pin(&declared, path, &old, &remote.beside(before, path)?);
+    let here = every_pin(&declared, path, &new, &remote.beside(after, path)?);
     let mut now: HashMap<(PinKind, &str), &Version> = HashMap::new();
-    for pin in here.pins.iter().chain(&here.values) {
+    for pin in &here {
         now.entry((pin.kind, &pin.key)).or_insert(&pin.version);
     }
     let mut edited: HashSet<(PinKind, &str)> = HashSet::new();
     let mut edits: Vec<PinEdit<'_>> = Vec::new();
-    for pin in there.pins.iter().chain(&there.values) {
+    for pin in &there {
         let place = (pin.kind, pin.key.as_str());
         if now.get(&place).is_some_and(|now| **now == pin.version) {
             continue;

@@ -7,7 +7,7 @@ use crate::git::error::GitError;
 use crate::git::mirror::Mirror;
 use crate::git::tree::{Blob, BlobId, TreeEntry};
 use crate::model::{CommitId, ImageName, KeyPaths, Pin, PinKind, RepoPath, Version};
-use crate::overlay::scan_with;
+use crate::overlay::{scan_with, variable_at};
 
 /// How many files with their pins are kept, at least half of them the most recently used.
 const MAX_CACHED: usize = 100_000;
@@ -78,6 +78,13 @@ impl Values {
         pin: &PinKey,
     ) -> Result<ValueAt, GitError> {
         let Some(TreeEntry::File { id, .. }) = entry else { return Ok(ValueAt::NoFile) };
+        // What a variable of a `.env` is the version of, is said by a file beside it.
+        if let Some(Blob::Body(bytes)) =
+            is_variable(pin).then(|| mirror.read_blobs(&[id])).transpose()?.and_then(|mut it| it.pop())
+            && let Some(version) = variable_at(&pin.path, &bytes, &pin.key, &pin.name)
+        {
+            return Ok(ValueAt::Declared(pin.name.clone(), version));
+        }
         let pins = self.pins(mirror, id, &pin.path)?;
         Ok(match &*pins {
             Ok(pins) => select(pins, pin),
@@ -134,12 +141,17 @@ impl Values {
     }
 }
 
+/// Whether a pin is a variable of a `.env`.
+fn is_variable(pin: &PinKey) -> bool {
+    pin.path.file_name() == ".env"
+}
+
 fn scanned(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> Pins {
     let scan = scan_with(declared, path, bytes);
-    let all = scan.pins.into_iter().chain(scan.values);
-    let pins: Vec<_> = all.map(|pin| (pin.kind, pin.key, pin.name, pin.version)).collect();
-    match scan.skipped.into_iter().chain(scan.values_skipped).next() {
-        Some(skipped) if pins.is_empty() => Err(skipped.reason.to_string()),
+    let skipped = scan.skipped.iter().chain(&scan.values_skipped).next().map(|skipped| skipped.reason.to_string());
+    let pins: Vec<_> = scan.every_pin(path).into_iter().map(|pin| (pin.kind, pin.key, pin.name, pin.version)).collect();
+    match skipped {
+        Some(reason) if pins.is_empty() => Err(reason),
         _ => Ok(pins),
     }
 }

@@ -33,7 +33,9 @@ kinds![
     chart,
     setter,
     container,
+    compose,
     helm_values,
+    terraform,
     key_path,
 ];
 
@@ -42,9 +44,14 @@ use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
+pub(super) use unclaimed::certain_reference;
 
 /// The kind of what policies declare.
 pub(super) const KEY_PATH: PinKind = key_path::KIND.kind;
+/// The kind of images in Compose files.
+pub(super) const COMPOSE: PinKind = compose::KIND.kind;
+/// The kind of images in Terraform.
+pub(super) const TERRAFORM: PinKind = terraform::KIND.kind;
 
 /// Maximum nesting of Lists in Lists.
 const MAX_LISTS: u8 = 4;
@@ -143,7 +150,9 @@ impl Collector<'_, '_> {
 
     /// Whether a mapping counts whatever the file is used for.
     fn counts_anyway(&self, document: &Document<'_>) -> bool {
-        argo_application::is_source_file(self.path.file_name()) || helm_values::is_helmfile(self, document.root)
+        argo_application::is_source_file(self.path.file_name())
+            || helm_values::is_helmfile(self, document.root)
+            || compose::is_compose(self, document.root)
     }
 
     /// A JSON patch (RFC 6902) in a file of its own: reported, because somebody may expect it to be a pin. An operation sets

@@ -139,7 +139,7 @@ fn image_in(line: &str) -> Option<ImageReference> {
 }
 
 /// The reference in a text, if it certainly is one.
-fn certain_reference(text: &str) -> Option<ImageReference> {
+pub(in crate::overlay) fn certain_reference(text: &str) -> Option<ImageReference> {
     let text = text.rsplit_once('=').map_or(text, |(_, value)| value);
     // As CI systems write it: only images are there.
     if let Some(rest) = text.strip_prefix("docker://") {

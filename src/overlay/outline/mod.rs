@@ -10,6 +10,7 @@ use super::Syntax;
 use crate::model::SkipReason;
 
 mod hcl;
+mod json;
 mod toml;
 
 /// Maximum size of a file, in bytes: its parsers take many times that.
@@ -64,6 +65,8 @@ pub(super) fn visit(syntax: Syntax, text: &str, visit: Visit<'_>) -> Result<(), 
     match syntax {
         Syntax::Toml => toml::visit(text, visit).map_err(|(at, reason)| broken(at, reason)),
         Syntax::Hcl => hcl::visit(text, visit)
+            .map_err(|(line, reason)| (line, SkipReason::NotParsed { syntax: syntax.name(), reason })),
+        Syntax::Json => json::visit(text, visit)
             .map_err(|(line, reason)| (line, SkipReason::NotParsed { syntax: syntax.name(), reason })),
         Syntax::Yaml | Syntax::Text => Ok(()),
     }

@@ -100,18 +100,18 @@ fn hcl() {
         ("module.x.images[\"a.b\"][0]", "17:15 key-path module.x.images[\"a.b\"][0] acme/web 1.2.3"),
         ("module.x.json.*.image", "24:42 key-path module.x.json[0].image acme/web 1.2.3"),
     ] {
-        let declared = declared("**/*.tf", place, "acme/web");
-        check_with(&declared, "main.tf", HCL, &[pin], &[]);
+        let declared = declared("**/*.hcl", place, "acme/web");
+        check_with(&declared, "main.hcl", HCL, &[pin], &[]);
         let (line, tag) = (pin.split(':').next().unwrap().parse::<usize>().unwrap(), pin.rsplit(' ').next().unwrap());
         let lines = HCL.lines().enumerate();
         let expected =
             lines.map(|(at, text)| if at + 1 == line { text.replace(tag, "2.0.0@@c@") } else { text.to_owned() });
         let expected = expected.collect::<Vec<_>>().join("\n") + "\n";
         // The first `2` of line 11 is the tag itself.
-        assert_eq!(set(&declared, "main.tf", HCL, "2.0.0@c").unwrap(), with_digests(&expected));
+        assert_eq!(set(&declared, "main.hcl", HCL, "2.0.0@c").unwrap(), with_digests(&expected));
     }
-    let ports = declared("**/*.tf", "resource.docker_container.web.port.*.tag", "acme/web");
-    assert_eq!(scan_with(&ports, &path("main.tf"), HCL.as_bytes()).pins.len(), 2);
+    let ports = declared("**/*.hcl", "resource.docker_container.web.port.*.tag", "acme/web");
+    assert_eq!(scan_with(&ports, &path("main.hcl"), HCL.as_bytes()).pins.len(), 2);
     for (place, reason) in [
         ("resource.docker_container.web.port.tag", "11: `resource.docker_container.web.port.tag` matches 2 times"),
         ("locals.sum", "3: not a text"),
@@ -120,7 +120,7 @@ fn hcl() {
         ("module.x.fn", "23: an expression"),
         ("module.y.tag", "file: `module.y.tag` matches nothing"),
     ] {
-        check_with(&declared("**/*.tf", place, "acme/web"), "main.tf", HCL, &[], &[reason]);
+        check_with(&declared("**/*.hcl", place, "acme/web"), "main.hcl", HCL, &[], &[reason]);
     }
     let web = declared("**", "locals.web", "acme/web");
     check_with(&web, "x.tfvars", "locals = {\n", &[], &["1: not valid HCL: "]);

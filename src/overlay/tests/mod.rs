@@ -1,12 +1,14 @@
 //! Tests of the module as a whole: tables of files with their pins, tables of edits with their exact bytes, and
 //! properties over generated files.
 
+mod compose;
 mod edits;
 mod index;
 mod key_paths;
 mod properties;
 mod reach;
 mod scans;
+mod terraform;
 
 use super::{FileScan, OldDigest, PinEdit, edit_with, scan_file, scan_with};
 use crate::model::{Digest, ImageName, KeyPaths, Pin, RepoPath, Skipped, Tag, Version};

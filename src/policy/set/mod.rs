@@ -75,6 +75,9 @@ pub struct Effective {
     pub write: Write,
     /// The cap that changed `write`, if any.
     pub capped: Option<Capped>,
+    /// Where `write: commit` stands, if it is a pull request here: the file is Terraform's, and the policy names no such files but
+    /// everything in a folder.
+    pub reviewed: Option<SourceLocation>,
     /// What the policies requested beyond the other limits of caps, as text, each with its cap.
     pub beyond: Vec<Sourced<String>>,
     /// All fields, each from the last policy that sets it, within the caps.
@@ -195,6 +198,9 @@ impl PolicySet {
         let overlay = deciding.map_or_else(|| path.parent().to_owned(), |d| overlay(d, path, environment.as_deref()));
         let asked = fields.write.as_ref().map_or(Write::Never, |write| write.value);
         let (write, capped) = self.cap(path, image, asked);
+        let reviewed = fields.write.as_ref().filter(|_| write == Write::Commit && is_reviewed(path, deciding));
+        let reviewed = reviewed.map(|written| written.origin.clone());
+        let write = if reviewed.is_some() { Write::PullRequest } else { write };
         let caps = self.caps.iter().filter(|cap| cap.is_for(path));
         let beyond = caps.flat_map(|cap| {
             cap.tighten(&mut fields).into_iter().map(|value| Sourced { value, origin: cap.origin.clone() })
@@ -209,6 +215,7 @@ impl PolicySet {
             policy: deciding.map(|found| found.policy.name.value.clone()),
             write,
             capped,
+            reviewed,
             beyond,
             fields,
             app,
@@ -267,6 +274,15 @@ fn find<'a>(policy: &'a Policy, path: &RepoPath, image: Option<&ImageName>) -> R
     let for_image =
         policy.images.is_empty() || image.is_none_or(|image| policy.images.iter().any(|glob| glob.matches(image)));
     if for_image { Ok(Match { policy, pattern, captures }) } else { Err(PolicyMatch::OtherImage) }
+}
+
+/// Whether a file's changes are reviewed unless a policy names such files: what Terraform applies is not undone by a revert.
+fn is_reviewed(path: &RepoPath, deciding: Option<&Match<'_>>) -> bool {
+    let names_them = deciding.is_some_and(|found| {
+        let last = found.pattern.as_str().rsplit('/').next().unwrap_or_default();
+        [".tf", ".tofu", "{tf", "{tofu", ",tf", ",tofu"].iter().any(|part| last.contains(part))
+    });
+    path.is_terraform() && !names_them
 }
 
 /// The overlay from the pattern. If the pattern names a file with its environment in the name (`values-dev.yaml`), the

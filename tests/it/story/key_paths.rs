@@ -147,3 +147,64 @@ fn scan_and_set_image_know_what_the_policies_beside_them_declare() {
     assert_eq!(world.read(&ran, "infra/prod/main.tf"), world.text(&MODULE.replace("1.2.3", "2.0.0")));
     world.landfall(&["explain", "image-tags/dev/web"]).ends(0).says("dev");
 }
+
+const COMPOSE: &str =
+    "services:\n  web:\n    image: REG/acme/web:${TAG:-0.1.0}\n  go: { image: 'REG/acme/go:1.2.3' }\n";
+const ENV: &str = "# set by release\nTAG=\"1.2.3\" # quoted\nTOKEN=1.2.3\n";
+
+#[test]
+fn compose_with_its_env_and_terraform_are_found_by_themselves() {
+    let policies = r#"policies:
+  - { name: dev, paths: ["stacks/dev/**", "infra/dev/**"], environment: dev, write: commit, tags: { semver: "*" } }
+  - { name: prod, paths: ["stacks/prod/**"], environment: prod, write: pull-request, tags: { semver: "*" } }
+  - { name: tf, paths: ["infra/test/*.tf"], environment: test, write: commit, tags: { semver: "*" } }
+"#;
+    let mut setup = World::setup().policies(policies);
+    for environment in ["dev", "prod"] {
+        setup = setup
+            .file(&format!("stacks/{environment}/compose.yaml"), COMPOSE)
+            .file(&format!("stacks/{environment}/.env"), ENV);
+    }
+    let world = setup.file("infra/dev/main.tf", MODULE).file("infra/test/main.tf", MODULE).start();
+    for image in ["acme/web", "acme/go"] {
+        world.push_all(image, &["1.2.3", "1.3.0"]);
+    }
+    let report = world.apply();
+    // Terraform is reviewed, but where a policy names its files.
+    let kinds: Vec<(&str, &str)> = report["actions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| (it["kind"].as_str().unwrap(), it["environment"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        kinds.iter().filter(|it| it.0 == "commit").map(|it| it.1).collect::<Vec<_>>(),
+        ["dev", "test"],
+        "{report:#}"
+    );
+    assert!(kinds.contains(&("pull-request", "dev")) && kinds.contains(&("pull-request", "prod")), "{report:#}");
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    assert_eq!(world.read("main", "stacks/dev/.env"), ENV.replacen("1.2.3", "1.3.0", 1));
+    assert_eq!(world.read("main", "stacks/dev/compose.yaml"), world.text(&COMPOSE.replace("1.2.3", "1.3.0")));
+    assert_eq!(world.read("main", "infra/test/main.tf"), world.text(&MODULE.replace("1.2.3", "1.3.0")));
+    assert_eq!(world.read("main", "infra/dev/main.tf"), world.text(MODULE));
+    fsck(&world.bare());
+    // The branches are the bot's own, and what was written is recognised.
+    let refs = world.refs();
+    let again = world.apply();
+    assert_eq!((&again["actions"], &again["problems"]), (&json!([]), &json!([])), "{again:#}");
+    let gates: Vec<&Value> = again["holds"].as_array().unwrap().iter().map(|hold| &hold["gate"]).collect();
+    assert!(!gates.is_empty() && gates.iter().all(|gate| *gate == "approval"), "{again:#}");
+    assert_eq!(world.refs(), refs);
+    world.landfall(&["explain", "infra/dev/main.tf"]).ends(0).says("Terraform's changes are reviewed");
+    world.work("main", |folder| {
+        let scan: Value = world.landfall(&["scan", folder.to_str().unwrap(), "--kind", "compose", "-o", "json"]).json();
+        let found = |pin: &Value| pin["path"] == "stacks/dev/.env" && pin["key"] == "TAG" && pin["tag"] == "1.3.0";
+        assert!(scan["pins"].as_array().unwrap().iter().any(found), "{scan:#}");
+        world
+            .landfall(&["set-image", folder.to_str().unwrap(), &world.text("REG/acme/web=:2.0.0")])
+            .ends(0)
+            .says("2.0.0");
+        assert!(std::fs::read_to_string(folder.join("stacks/prod/.env")).unwrap().contains("TAG=\"2.0.0\""));
+    });
+}

@@ -1,0 +1,117 @@
+//! Terraform and OpenTofu, in HCL and JSON.
+
+use super::{check, set};
+
+#[test]
+fn images_of_resources_locals_variables_and_modules() {
+    let text = r#"# ghcr.io/acme/no:1.0
+resource "docker_image" "web" {
+  name = "ghcr.io/acme/web:1.2.3" # keep
+}
+resource "kubernetes_deployment" "web" {
+  spec {
+    template {
+      spec {
+        container {
+          image = "acme/a:1"
+        }
+        init_container {
+          image = "acme/b@@a@"
+        }
+      }
+    }
+  }
+}
+resource "aws_ecs_task_definition" "x" {
+  container_definitions = jsonencode([{ name = "x", image = "acme/c:1", cpu = 1 }])
+}
+locals {
+  sidecar_image = "acme/d:1"
+  images        = { web = "ghcr.io/acme/e:1.0" }
+}
+variable "web_image" {
+  type    = string
+  default = "acme/f:1"
+}
+variable "api_image" {
+  default = "acme/g"
+}
+variable "api_image_tag" {
+  default = "1.2.3"
+}
+module "y" {
+  source           = "git::https://example.com/y.git?ref=v1.0"
+  image_repository = "acme/h"
+  image_tag        = "1.2.3"
+  proxy            = { registry = "ghcr.io", repository = "acme/i", tag = "1" }
+}
+"#;
+    check(
+        "infra/main.tf",
+        text,
+        &[
+            "3:28 terraform resource.docker_image.web.name ghcr.io/acme/web 1.2.3",
+            "10:27 terraform resource.kubernetes_deployment.web.spec[0].template[0].spec[0].container[0].image acme/a 1",
+            "13:27 terraform resource.kubernetes_deployment.web.spec[0].template[0].spec[0].init_container[0].image acme/b @a",
+            "20:69 terraform resource.aws_ecs_task_definition.x.container_definitions[0].image acme/c 1",
+            "23:27 terraform locals[0].sidecar_image acme/d 1",
+            "24:43 terraform locals[0].images.web ghcr.io/acme/e 1.0",
+            "28:21 terraform variable.web_image.default acme/f 1",
+            "34:14 terraform variable.api_image_tag.default acme/g 1.2.3",
+            "39:23 terraform module.y.image_tag acme/h 1.2.3",
+            "40:76 terraform module.y.proxy.tag ghcr.io/acme/i 1",
+        ],
+        &[],
+    );
+    let expected = text.replace("acme/web:1.2.3", "acme/web:1.10").replace("@@a@", &format!("@{}", super::digest('a')));
+    assert_eq!(set("infra/main.tofu", text, "ghcr.io/acme/web", "1.10").unwrap(), expected);
+    let expected = text.replace(
+        "repository = \"acme/i\", tag = \"1\"",
+        &format!("repository = \"acme/i\", tag = \"1.10@{}\"", super::digest('b')),
+    );
+    let expected = expected.replace("@@a@", &format!("@{}", super::digest('a')));
+    assert_eq!(set("infra/main.tf", text, "ghcr.io/acme/i", "1.10@b").unwrap(), expected);
+}
+
+#[test]
+fn values_and_json() {
+    check(
+        "prod.auto.tfvars",
+        "web_image = \"acme/web:1.2.3\"\napi_repository = \"acme/api\"\napi_tag = \"1\"\n",
+        &["1:23 terraform web_image acme/web 1.2.3", "3:12 terraform api_tag acme/api 1"],
+        &[],
+    );
+    let json = r#"{"resource": {"docker_container": {"web": {"image": "acme/web:1.2.3"}}}, "variable": {"image": [{"default": "acme/a:1"}]}, "locals": {"x_image": "${var.y}:1"}}"#;
+    check(
+        "main.tf.json",
+        json,
+        &[
+            "1:63 terraform resource.docker_container.web.image acme/web 1.2.3",
+            "1:117 terraform variable.image[0].default acme/a 1",
+        ],
+        &["1: a template"],
+    );
+    assert_eq!(set("main.tf.json", json, "acme/web", "1.10").unwrap(), json.replace("1.2.3", "1.10"));
+}
+
+#[test]
+fn what_is_put_together_is_left_alone() {
+    let text = "a_image = \"${var.repository}:1.2.3\"\nb_image = var.image\nc_image = format(\"%s:1\", x)\nd_image = <<EOT\nacme/d:1\nEOT\ne_image = \"acme/e\"\n\
+                vm_image = \"debian-cloud/debian-11\"\nf_image = \"aws/codebuild/standard:5.0\"\ng_tag = \"x\"\nh_image = \"Canonical:Ubuntu:22.04\"\n\
+                repository = \"https://charts.example.com\"\nplain = \"ghcr.io/acme/p:1.0\"\ntag = \"1.2.3\"\nimage = 1\n";
+    check(
+        "x.tfvars",
+        text,
+        &[],
+        &[
+            "1: a template",
+            "2: a template",
+            "3: a template",
+            "4: a template",
+            "13: looks like an image",
+            "15: a template",
+        ],
+    );
+    check("x.tf", "x = {\n", &[], &["1: not valid HCL"]);
+    check("x.tf", "image_repository = var.x\nimage_tag = \"1.2.3\"\n", &[], &["2: "]);
+}
