@@ -56,6 +56,17 @@ pub(super) fn judge(world: &World<'_>, question: &Question, holder: &Holder<'_>,
     own.unwrap_or_else(|| running(world, object))
 }
 
+/// What is known where no visible object names the artifact: that a controller applied the file proves nothing of it.
+pub(super) fn without_holder(question: &Question, found: Landing) -> Landing {
+    if found.state != State::Landed {
+        return found;
+    }
+    let message = format!("no visible object names {}", question.image.name);
+    let next =
+        "let the bot read the object that names it: `kubectl get` its kind, and grant what is missing (rbac.yaml)";
+    landing(State::Unknown, Some(Rung::Applied), cause::make(CauseCode::Unproven, message, Vec::new(), next))
+}
+
 /// Whether an object of this file is a package of Crossplane, whose version is that of an image.
 pub(super) fn is_package(question: &Question) -> bool {
     question.scope.held.iter().any(|key| key.group == "pkg.crossplane.io")
@@ -63,7 +74,12 @@ pub(super) fn is_package(question: &Question) -> bool {
 
 /// The version of this artifact that an object names, if it names it.
 fn named_version(world: &World<'_>, object: &Object, name: &ImageName) -> Option<Version> {
-    let tag = |text: &Option<String>| text.as_deref().and_then(|text| Tag::parse(text).ok());
+    // A registry has `_` where a chart's version has `+`, and so has what asks for a tag there.
+    let spelled = |tag: Tag| match name.scheme() {
+        Scheme::Oci => tag.borrowed().of_chart().unwrap_or(tag),
+        Scheme::Image | Scheme::Https | Scheme::Http => tag,
+    };
+    let tag = |text: &Option<String>| text.as_deref().and_then(|text| Tag::parse(text).ok()).map(spelled);
     match &object.body {
         Body::HelmRelease(it) => {
             let chart = it.chart.as_ref().filter(|chart| is_chart(world, object, chart, name))?;
@@ -208,7 +224,7 @@ fn fetched(world: &World<'_>, question: &Question, object: &Object, source: &Sou
     let (tag, digest) = revision.and_then(|text| text.split_once('@')).unwrap_or((revision.unwrap_or_default(), ""));
     let has = match &wanted.digest {
         Some(wanted) => digest == wanted.as_str(),
-        None => wanted.tag.as_ref().is_some_and(|wanted| wanted.as_str() == tag),
+        None => wanted.tag.as_ref().is_some_and(|wanted| wanted.in_registry().as_str() == tag),
     };
     if !has {
         let message = format!("{} has not fetched {wanted} yet", object.label());

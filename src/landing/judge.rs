@@ -95,7 +95,7 @@ fn of_artifact(world: &World<'_>, question: &Question) -> Judgement {
     if holders.is_empty() {
         let all = managers(world, question, None);
         controllers.extend(all.iter().map(|object| object.key()));
-        answers.push(without_workload(world, question, &all));
+        answers.push(artifact::without_holder(question, without_workload(world, question, &all)));
     }
     controllers.sort();
     controllers.dedup();

@@ -93,19 +93,19 @@ pub fn unwatched(image: &Declared, none_at_all: bool) -> Landing {
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }
 
-/// No container runs it, and what fetches it is not looked at: nothing is known beyond Git. That is not an incident.
+/// No object of a cluster names it, as far as can be seen: nothing is known beyond Git. That is not an incident.
 #[must_use]
 pub fn not_followed(image: &Declared) -> Landing {
     let cause = Cause {
         code: CauseCode::Unproven,
         blame: CauseCode::Unproven.blame(),
         message: format!(
-            "{} is no image of a container: charts, artifacts and packages are not followed beyond Git yet",
-            image.name
+            "no object of a cluster names {} as {} does, so nothing is known beyond Git",
+            image.name,
+            path(image)
         ),
         evidence: Vec::new(),
-        next: "look at the object that fetches it, such as its HelmRelease, OCIRepository, Application or Provider"
-            .to_owned(),
+        next: "look at what reads that file".to_owned(),
     };
     Landing { state: State::Unknown, rung: Some(Rung::Fetched), cause: Some(cause) }
 }

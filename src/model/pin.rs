@@ -32,6 +32,10 @@ pub enum PinRole {
     Artifact,
     /// It is the version of a chart, which Helm looks up; no container runs it.
     Chart,
+    /// Something that is in no cluster reads it: Compose, Terraform.
+    Outside,
+    /// A policy names it, and what reads it is not known.
+    Named,
 }
 
 impl PinKind {

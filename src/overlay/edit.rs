@@ -240,9 +240,12 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
 fn spelled(pin: &Pin, to: Version) -> Version {
     match pin.kind.role {
         PinRole::Chart => to,
-        PinRole::Object | PinRole::Override | PinRole::Input | PinRole::Artifact => {
-            Version { tag: to.tag.map(|tag| tag.in_registry()), digest: to.digest }
-        }
+        PinRole::Object
+        | PinRole::Override
+        | PinRole::Input
+        | PinRole::Artifact
+        | PinRole::Outside
+        | PinRole::Named => Version { tag: to.tag.map(|tag| tag.in_registry()), digest: to.digest },
     }
 }
 

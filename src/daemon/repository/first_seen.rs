@@ -2,8 +2,8 @@
 //! when they are pushed again (`onRetag`), stored in the Git repository itself.
 //!
 //! Promise: a bot without a persistent cache (a CI job, a pod with an `emptyDir`) knows how long an image has existed and
-//! which tags have changed, and so does a second bot next to the first. Whoever may push `refs/landfall/…` can make a record say anything:
-//! protect it like the policies.
+//! which tags have changed, and so does a second bot next to the first. Whoever may push `refs/landfall/…` can make a record say
+//! anything, unless the bot signs its commits: then only records that it has signed count.
 //!
 //! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only if an update is
 //! held for its age and has no record yet, or a tag stands for something new. The file is bounded; what waits stays in it before
@@ -49,6 +49,8 @@ pub(super) struct FirstSeen {
     pub(super) tags: TagRecords,
     /// Why the ref cannot be read, such as one that somebody pointed at something else.
     unreadable: Option<String>,
+    /// Whether the tip is a commit that the bot has not signed, although it signs its commits.
+    is_foreign: bool,
 }
 
 /// The file as it should be stored.
@@ -81,11 +83,18 @@ impl FirstSeen {
         if tip == self.tip && self.unreadable.is_none() {
             return Ok(());
         }
+        if let Some(tip) = &tip
+            && !is_ours(mirror, tip)?
+        {
+            tracing::warn!(%tip, "{FIRST_SEEN} is not signed by the bot, so what it says does not count; it is written again");
+            (self.tip, self.is_foreign, self.unreadable) = (Some(tip.clone()), true, None);
+            return Ok(());
+        }
         let path = tip.as_ref().zip(RepoPath::parse(FILE).ok());
         *self = match path.map(|(tip, path)| mirror.read(tip, &path)).transpose() {
             Ok(bytes) => {
                 let File { images, tags, .. } = bytes.flatten().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-                Self { tip, times: images, tags, unreadable: None }
+                Self { tip, times: images, tags, unreadable: None, is_foreign: false }
             }
             Err(error @ (GitError::UnknownCommit { .. } | GitError::Refused { .. })) => {
                 Self { unreadable: Some(error.to_string()), ..Self::default() }
@@ -189,6 +198,15 @@ impl FirstSeen {
     }
 }
 
+/// Whether a commit with records is the bot's, as far as that can be told: where its commits are signed, this one must be.
+fn is_ours(mirror: &Mirror, tip: &CommitId) -> Result<bool, GitError> {
+    match mirror.bears_our_signature(tip) {
+        // What the ref points at instead is told when it is read.
+        Err(GitError::UnknownCommit { .. } | GitError::Refused { .. }) => Ok(true),
+        signed => signed,
+    }
+}
+
 /// An image, a digest, and when it was first seen.
 type Record<'r> = (&'r ImageName, &'r str, Timestamp);
 
@@ -231,7 +249,7 @@ impl FirstSeen {
         }
         let sightings = plans.iter().flat_map(|plan| &plan.sightings).collect();
         let (tags, waiting) = (self.with_tags(&sightings, now), waiting(plans, answers));
-        if tags.is_none() && self.has_all(&waiting, now) {
+        if tags.is_none() && !self.is_foreign && self.has_all(&waiting, now) {
             return None;
         }
         let Revised { body, adds, left } = self.with(&waiting, tags.as_ref().unwrap_or(&self.tags), now);
@@ -241,7 +259,7 @@ impl FirstSeen {
             );
             problem(message, None)
         });
-        if !adds && tags.is_none() {
+        if !adds && !self.is_foreign && tags.is_none() {
             return full;
         }
         let message = "When images were first seen, and what their tags stood for\n";

@@ -12,7 +12,7 @@ pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
         name: "compose",
         summary: "an image of a service in a Compose file, or a variable for it in the `.env` beside it",
-        role: PinRole::Input,
+        role: PinRole::Outside,
     },
     document,
     file: nothing_more,

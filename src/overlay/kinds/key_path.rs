@@ -9,7 +9,7 @@ use crate::overlay::tree::{Id, NodeKind};
 use crate::overlay::value::read_value;
 
 pub(super) const KIND: Recognizer = Recognizer {
-    kind: PinKind { name: "key-path", summary: "a value that a policy's `keyPaths` names", role: PinRole::Input },
+    kind: PinKind { name: "key-path", summary: "a value that a policy's `keyPaths` names", role: PinRole::Named },
     document: |_, _| Claim::Passed,
     file: |collector| {
         for declared in collector.declared {

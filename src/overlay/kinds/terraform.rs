@@ -7,7 +7,7 @@ pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
         name: "terraform",
         summary: "an image in Terraform or OpenTofu: an attribute, a local, a module's input, a variable's default or value",
-        role: PinRole::Input,
+        role: PinRole::Outside,
     },
     document: |_, _| Claim::Passed,
     file: nothing_more,

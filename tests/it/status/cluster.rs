@@ -13,7 +13,7 @@ pub(super) struct Cluster {
     pub(super) stub: KubeStub,
 }
 
-const TIME: &str = "2026-01-05T08:00:00Z";
+pub(super) const TIME: &str = "2026-01-05T08:00:00Z";
 
 impl Cluster {
     pub(super) fn start(world: &World) -> Self {
@@ -133,12 +133,12 @@ impl Cluster {
         }));
     }
 
-    fn put(&self, object: Value) {
+    pub(super) fn put(&self, object: Value) {
         self.stub.load(object).unwrap();
     }
 }
 
-fn jiff_now() -> String {
+pub(super) fn jiff_now() -> String {
     #[allow(clippy::disallowed_methods, reason = "the program under test reads the clock, too")]
     jiff::Timestamp::now().to_string()
 }

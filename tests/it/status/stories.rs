@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, tip};
+use super::cluster::{Cluster, TIME, jiff_now, tip};
+use crate::registry::real::{CHART, push_artifact};
 use crate::support::world::World;
 
 pub(super) fn rows(world: &World, code: i32) -> Vec<Value> {
@@ -37,6 +38,52 @@ fn what_runs_has_landed_and_says_who_brought_it() {
     // No cluster is configured for prod: nothing is known, and nothing is claimed.
     let prod = row(&rows, "web", "prod");
     assert_eq!((&prod["state"], &prod["cause"]["code"]), (&json!("unknown"), &json!("unproven")), "{prod:#}");
+}
+
+/// The chart of an Application that another Application applies: its own status says which version it has.
+#[test]
+fn the_version_of_a_chart_has_landed_once_its_application_has_it() {
+    const APPLICATION: &str = "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: web}\nspec:\n  source:\n    \
+        repoURL: REG/charts\n    chart: web\n    targetRevision: 1.2.3\n";
+    let policies = "policies:\n  - { name: dev, paths: [\"apps/*/dev/**\"], environment: dev, write: commit, tags: { semver: \"*\" } }\n";
+    let world = World::setup().policies(policies).file("apps/web/dev/application.yaml", APPLICATION).start();
+    let base = world.text("http://REG/").trim_end_matches('/').to_owned();
+    world.block_on(push_artifact(&base, "charts/web", "1.2.3", CHART));
+    let cluster = Cluster::start(&world);
+    let child = |version: &str, compared: &str, health: &str| {
+        let source =
+            |version: &str| json!({ "repoURL": world.text("REG/charts"), "chart": "web", "targetRevision": version });
+        cluster.put(json!({
+            "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
+            "metadata": { "name": "web", "namespace": "argocd" },
+            "spec": { "project": "default", "source": source(version), "syncPolicy": { "automated": {} },
+                "destination": { "server": "https://kubernetes.default.svc", "namespace": "web" } },
+            "status": {
+                "sync": { "status": "Synced", "revision": compared, "comparedTo": { "source": source(compared) } },
+                "health": { "status": health }, "reconciledAt": jiff_now(),
+                "operationState": { "phase": "Succeeded", "startedAt": TIME, "finishedAt": TIME,
+                    "operation": { "sync": { "revision": compared } }, "syncResult": { "revision": compared } },
+                "history": [{ "id": 1, "revision": compared, "deployedAt": TIME }],
+            },
+        }));
+    };
+    cluster.application_at(&world, "root", "apps/web/dev", &tip(&world));
+    child("1.2.3", "1.2.3", "Healthy");
+    let found = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&found["state"], &found["live"][0]["tag"]), (&json!("landed"), &json!("1.2.3")), "{found:#}");
+
+    world.block_on(push_artifact(&base, "charts/web", "1.3.0", CHART));
+    world.apply();
+    assert!(world.read("main", "apps/web/dev/application.yaml").contains("1.3.0"));
+    let found = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&found["state"], &found["live"][0]["tag"]), (&json!("pending"), &json!("1.2.3")), "{found:#}");
+    cluster.application_at(&world, "root", "apps/web/dev", &tip(&world));
+    child("1.3.0", "1.2.3", "Healthy");
+    let found = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&found["state"], &found["rung"]), (&json!("pending"), &json!("fetched")), "{found:#}");
+    child("1.3.0", "1.3.0", "Healthy");
+    let found = row(&rows(&world, 0), "web", "dev");
+    assert_eq!((&found["state"], &found["live"][0]["tag"]), (&json!("landed"), &json!("1.3.0")), "{found:#}");
 }
 
 #[test]

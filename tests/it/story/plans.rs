@@ -8,7 +8,7 @@ use crate::support::trip::{Point, Reply, When, Where};
 use crate::support::world::{Setup, World, overlay};
 
 /// dev at one tag, with this policy for it.
-fn dev(tag: &str, policy: &str) -> Setup {
+pub(super) fn dev(tag: &str, policy: &str) -> Setup {
     let text = format!(
         "policies:\n  - name: dev\n    paths: [\"apps/{{app}}/overlays/dev/**\"]\n    environment: dev\n    write: commit\n{policy}"
     );
@@ -224,10 +224,10 @@ fn a_young_image_waits_for_its_age() {
         .says("⏸ waits for its minimum age dev: web 1.2.3 → 1.4.0: it was first seen in its registry");
 }
 
-const RECORDS: &str = "refs/landfall/first-seen";
+pub(super) const RECORDS: &str = "refs/landfall/first-seen";
 
 /// Puts every record of first sight so many hours back, as if that much time had passed.
-fn hours_pass(world: &World, hours: i64) {
+pub(super) fn hours_pass(world: &World, hours: i64) {
     records_become(world, |records| {
         for times in records["images"].as_object_mut().unwrap().values_mut() {
             for at in times.as_object_mut().unwrap().values_mut() {

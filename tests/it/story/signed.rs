@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::plans::{RECORDS, dev, hours_pass};
 use crate::support::git::{git, try_git};
 use crate::support::skip;
 use crate::support::world::World;
@@ -47,6 +48,32 @@ fn commits_are_signed_as_git_verifies_them() {
     assert!(verifies(&world, "main") && !verifies(&world, &unsigned));
     world.landfall(&["freeze", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
     assert!(verifies(&world, "main"), "what people decide is committed by the bot");
+}
+
+#[test]
+fn records_of_ages_that_somebody_else_wrote_do_not_count() {
+    let policy = "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n";
+    let world = dev("1.2.3", policy).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    std::fs::write(world.path("key"), KEY).unwrap();
+    world.configure("    url:", "    signing: { sshKey: { file: key } }\n    url:");
+    world.apply();
+    let ours = world.git(&["rev-parse", RECORDS]);
+    // With and without a cache.
+    for look in 0..2 {
+        hours_pass(&world, 24 * 5);
+        if look == 1 {
+            std::fs::remove_dir_all(world.path("state")).unwrap();
+        }
+        let report = world.apply();
+        assert_eq!(report["actions"], json!([]), "look {look}: {report:#}");
+        assert_eq!(report["holds"][0]["gate"], "minimum-release-age", "look {look}: {report:#}");
+    }
+    // What was written over is written again, by the bot.
+    let again = world.git(&["rev-parse", RECORDS]);
+    assert_ne!(again, ours);
+    let signed = world.git(&["cat-file", "commit", RECORDS]);
+    assert!(signed.contains("gpgsig"), "{signed}");
 }
 
 #[test]

@@ -120,10 +120,8 @@ impl<'l> ImageInPass<'l> {
     }
 
     fn all_rows(&mut self, clusters: &[ClusterInPass<'_>], watched: &[Watched]) -> Vec<Row> {
-        let fetched = |pin: &Arc<Pin>| matches!(pin.kind.role, PinRole::Artifact | PinRole::Chart);
-        if self.image.pins.iter().all(fetched) {
-            let row = || Row { within: None, ..self.row(None, orphan::not_followed(self.image)) };
-            return self.image.policy.is_some().then(row).into_iter().collect();
+        if !self.image.pins.iter().any(|pin| self.can_follow(pin)) {
+            return self.image.policy.is_some().then(|| self.not_followed()).into_iter().collect();
         }
         let found = || clusters.iter().zip(watched).filter(|(_, watched)| !matches!(watched, Watched::Elsewhere));
         if found().next().is_none() {
@@ -175,12 +173,29 @@ impl<'l> ImageInPass<'l> {
         });
         vec![match blind {
             Some((cluster, why)) => self.row(Some(cluster), orphan::cannot_tell(cluster, why)),
+            // What a policy names may be read by anything.
+            None if self.image.pins.iter().all(|pin| pin.kind.role == PinRole::Named) => self.not_followed(),
             None => {
                 let since = self.source().and_then(|source| source.since);
                 let found = orphan::everywhere(self.image, &self.branch.name, near.cloned(), since, self.now);
                 self.row(None, found)
             }
         }]
+    }
+
+    /// Whether a version at this place can be found in a cluster: in a workload, or in the object that names it.
+    fn can_follow(&self, pin: &Pin) -> bool {
+        match pin.kind.role {
+            PinRole::Object | PinRole::Override | PinRole::Input | PinRole::Named => true,
+            PinRole::Artifact | PinRole::Chart => {
+                self.branch.reach.declares(&pin.path).iter().any(|declares| declares.document == pin.document)
+            }
+            PinRole::Outside => false,
+        }
+    }
+
+    fn not_followed(&self) -> Row {
+        Row { within: None, ..self.row(None, orphan::not_followed(self.image)) }
     }
 
     /// What it is remembered by in a cluster, whatever its version.
