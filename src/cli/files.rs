@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CliError;
-use crate::model::{KeyPaths, Pin, RepoPath, SkipReason, Skipped};
+use crate::model::{HelmRepositories, KeyPaths, Pin, RepoPath, SkipReason, Skipped};
 use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_read, too_big};
 
 /// How many bytes are read before they are scanned: a bound on memory for large trees.
@@ -49,7 +49,8 @@ impl ScanTarget {
         let kind = fs::symlink_metadata(path).map_err(|error| problem(&error))?;
         // The person named this PATH, so a symlink to a folder is followed; a file is only edited where it actually is.
         if path.is_dir() {
-            let found = scan_folder(path, &declared, named).map_err(|error| problem(&error))?;
+            let (found, repositories) = scan_folder(path, &declared, named).map_err(|error| problem(&error))?;
+            let declared = declared.knowing(repositories);
             return Ok(Self { root: path.to_owned(), file: None, found, declared });
         }
         let name = path.file_name().and_then(|name| name.to_str()).and_then(|name| RepoPath::parse(name).ok());
@@ -66,6 +67,7 @@ impl ScanTarget {
         let mut index = PinIndex::with(declared.clone());
         index.update(vec![read(path, name)]);
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
+        let declared = declared.knowing(index.repositories());
         // A values file that was named explicitly is one.
         Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true), declared })
     }
@@ -147,7 +149,11 @@ pub(super) fn contents(root: &Path) -> io::Result<Vec<(RepoPath, Vec<u8>)>> {
     Ok(files.collect())
 }
 
-fn scan_folder(root: &Path, declared: &KeyPaths, named: &dyn Fn(&RepoPath) -> bool) -> io::Result<TreeScan> {
+fn scan_folder(
+    root: &Path,
+    declared: &KeyPaths,
+    named: &dyn Fn(&RepoPath) -> bool,
+) -> io::Result<(TreeScan, HelmRepositories)> {
     let (ignore, problems) = match fs::symlink_metadata(root.join(IGNORE_FILE)) {
         Ok(metadata) if metadata.is_file() => Ignore::read(&read_bytes(&root.join(IGNORE_FILE))?),
         Ok(_) => Ignore::closed("it is not a regular file"),
@@ -157,7 +163,8 @@ fn scan_folder(root: &Path, declared: &KeyPaths, named: &dyn Fn(&RepoPath) -> bo
     let mut walk = Walk { root, declared, ignore, candidates: Vec::new(), special: Vec::new() };
     walk.walk()?;
     if walk.ignore.is_closed() {
-        return Ok(TreeScan { pins: Vec::new(), skipped: problems.into_iter().chain(walk.ignore.overrun()).collect() });
+        let skipped = problems.into_iter().chain(walk.ignore.overrun()).collect();
+        return Ok((TreeScan { pins: Vec::new(), skipped }, HelmRepositories::default()));
     }
     let mut index = PinIndex::with(declared.clone());
     index.update(walk.special);
@@ -175,7 +182,7 @@ fn scan_folder(root: &Path, declared: &KeyPaths, named: &dyn Fn(&RepoPath) -> bo
     let mut found = index.pins(named);
     found.skipped.extend(problems);
     found.skipped.sort();
-    Ok(found)
+    Ok((found, index.repositories()))
 }
 
 /// A walk through a folder.

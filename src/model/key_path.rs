@@ -12,7 +12,7 @@ use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{PathPattern, RepoPath};
+use super::{HelmRepositories, PathPattern, RepoPath};
 
 /// Maximum length of a path, a pattern or an image's name.
 const MAX_TEXT: usize = 1024;
@@ -367,25 +367,39 @@ impl DeclaredValue<'_> {
     }
 }
 
-/// All declarations of a repository. Cheap to clone and, as a rule, to compare.
+/// All declarations of a repository, and what a single file of it does not say. Cheap to clone and, as a rule, to compare.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPaths {
     all: Option<Arc<[KeyPath]>>,
     /// The folder that paths are relative to, from the repository's root; empty for the root itself.
     below: Arc<str>,
+    /// What files of the repository say of others.
+    repositories: HelmRepositories,
 }
 
 impl KeyPaths {
     /// These declarations.
     #[must_use]
     pub fn new(all: Vec<KeyPath>) -> Self {
-        Self { all: (!all.is_empty()).then(|| all.into()), below: Arc::default() }
+        Self { all: (!all.is_empty()).then(|| all.into()), ..Self::default() }
     }
 
     /// The same for paths that are relative to a folder of the repository.
     #[must_use]
     pub fn below(&self, folder: &str) -> Self {
-        Self { all: self.all.clone(), below: folder.into() }
+        Self { below: folder.into(), ..self.clone() }
+    }
+
+    /// The same, for reading files one by one where these Helm repositories are declared in others.
+    #[must_use]
+    pub fn knowing(&self, repositories: HelmRepositories) -> Self {
+        Self { repositories, ..self.clone() }
+    }
+
+    /// The Helm repositories that other files declare.
+    #[must_use]
+    pub fn repositories(&self) -> &HelmRepositories {
+        &self.repositories
     }
 
     /// Each declaration.
@@ -428,6 +442,7 @@ impl KeyPaths {
             };
             text.push_str(&format!("{files:?} {kind} {:?} {image:?}\n", it.place.to_string()));
         }
+        text.push_str(&self.repositories.fingerprint());
         text
     }
 }
@@ -442,7 +457,7 @@ impl PartialEq for KeyPaths {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
             (one, other) => one.is_none() && other.is_none(),
         };
-        same && self.below == other.below
+        same && self.below == other.below && self.repositories == other.repositories
     }
 }
 

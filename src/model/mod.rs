@@ -20,6 +20,7 @@ mod answer;
 mod decision;
 mod git;
 pub mod glob;
+mod helm_repository;
 mod image;
 mod incident;
 mod key_path;
@@ -41,6 +42,7 @@ pub mod wildcard;
 pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
+pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName};
 pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Scheme, Tag, TagRef, Version};
 pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,

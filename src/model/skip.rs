@@ -135,7 +135,10 @@ pub enum SkipReason {
     CrossplanePackage,
     OciRange,
     ChartRange,
-    ChartSource,
+    NoHelmRepository { name: String },
+    HelmRepositories { name: String, one: String, other: String },
+    ChartWithoutSource,
+    ChartInSource,
 }
 
 impl SkipReason {
@@ -162,7 +165,8 @@ impl SkipReason {
             | Self::BuiltHere
             | Self::Variable { .. }
             | Self::OciRange
-            | Self::ChartRange => SkipWeight::Expected,
+            | Self::ChartRange
+            | Self::ChartInSource => SkipWeight::Expected,
             Self::LooksLikeValues { .. }
             | Self::PutTogether
             | Self::SharedVariable { .. }
@@ -175,7 +179,9 @@ impl SkipReason {
             | Self::UnknownKey
             | Self::HubAndTag
             | Self::CrossplanePackage
-            | Self::ChartSource => SkipWeight::NotUpdated,
+            | Self::NoHelmRepository { .. }
+            | Self::HelmRepositories { .. }
+            | Self::ChartWithoutSource => SkipWeight::NotUpdated,
             Self::TooLarge { .. }
             | Self::TooLargeBlob { .. }
             | Self::BudgetSpent { .. }
@@ -392,8 +398,19 @@ impl fmt::Display for SkipReason {
             Self::ChartRange => {
                 f.write_str("a range of versions of a chart: what reads it chooses the newest one in it")
             }
-            Self::ChartSource => f.write_str(
-                "the version of a chart whose repository is not written beside it: those of a HelmRepository are not updated yet",
+            Self::NoHelmRepository { name } => write!(
+                f,
+                "no file declares the HelmRepository {name} that the chart comes from: put it into this repository to have the version updated"
+            ),
+            Self::HelmRepositories { name, one, other } => write!(
+                f,
+                "which HelmRepository {name} the chart comes from is not certain, for they have different addresses ({one}, {other}): write the namespace into both `sourceRef` and the HelmRepository"
+            ),
+            Self::ChartWithoutSource => f.write_str(
+                "the version of a chart without `chart` and `sourceRef` beside it, as in a patch: write it into the HelmRelease itself to have it updated",
+            ),
+            Self::ChartInSource => f.write_str(
+                "a chart from a Git repository or a bucket, which has its version in its own Chart.yaml: this one means nothing",
             ),
             Self::OciRange => {
                 f.write_str("a range of versions of an OCI artifact: Flux itself chooses the newest one in it")

@@ -9,6 +9,7 @@ use granit_parser::ScalarStyle;
 
 use super::compose::Interpolated;
 use super::literal::Literal;
+use super::referred::ChartOf;
 use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
 use crate::model::{
     DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
@@ -31,6 +32,8 @@ pub(super) struct Draft {
     pub(super) digest: Option<Id>,
     /// Whether it counts only if the file is a Helm values file.
     pub(super) values: bool,
+    /// The chart that it is about, if its repository is not written beside it: the pin's name says nothing then.
+    pub(super) of: Option<ChartOf>,
 }
 
 /// Something left alone, and the scalar it is about.
@@ -197,7 +200,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         let location = PinLocation::Reference(self.span(node));
         let image = (reference.written, reference.name, None);
         let pin = self.pin(kind, (node, at), image, version, location);
-        self.push_draft(Draft { pin, reference: Some(node), tag: None, digest: None, values: self.values });
+        self.push_draft(Draft { pin, reference: Some(node), tag: None, digest: None, values: self.values, of: None });
         Ok(())
     }
 
@@ -218,7 +221,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    fn try_parts(
+    pub(super) fn try_parts(
         &mut self,
         kind: PinKind,
         name: ImageName,
@@ -268,7 +271,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         let alias = parts.alias.map(|(name, node)| PinAlias { name: name.into(), line: self.line(node) });
         let image = (parts.image.to_owned(), name, alias);
         let pin = self.pin(kind, (first, start), image, version, location);
-        self.push_draft(Draft { pin, reference: None, tag, digest, values: self.values });
+        self.push_draft(Draft { pin, reference: None, tag, digest, values: self.values, of: None });
         Ok(())
     }
 

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::compose::{Composed, EnvFile, env_beside};
+use super::scan::scan_among;
 use super::values_names::ValuesNames;
-use super::{FileScan, IGNORE_FILE, Ignore, Reach, scan_with};
-use crate::model::{KeyPaths, Pin, RepoPath, SkipReason, Skipped};
+use super::{FileScan, IGNORE_FILE, Ignore, Reach};
+use crate::model::{HelmRepositories, KeyPaths, Pin, RepoPath, SkipReason, Skipped};
 
 /// Number of threads for a large update.
 const MAX_THREADS: usize = 4;
@@ -256,6 +257,7 @@ impl PinIndex {
             return found;
         }
         found.skipped.extend(values.named.refused().map(|(path, reason)| Skipped::file(path.as_str(), reason)));
+        let repositories = self.repositories();
         let mut templates: BTreeMap<&str, usize> = BTreeMap::new();
         for (path, entry) in &self.files {
             let skip = |reason: SkipReason| Skipped::file(path.as_str(), reason);
@@ -276,6 +278,12 @@ impl PinIndex {
             }
             found.skipped.extend(scan.skipped.iter().cloned());
             found.pins.extend(scan.pins.iter().cloned());
+            for chart in &scan.charts {
+                match chart.pin(&repositories) {
+                    Ok(pin) => found.pins.push(pin),
+                    Err(skipped) => found.skipped.push(skipped),
+                }
+            }
             if scan.values.is_empty() && scan.values_skipped.is_empty() {
                 continue;
             }
@@ -330,13 +338,22 @@ impl PinIndex {
         found.skipped.extend(skipped);
     }
 
+    /// The Helm repositories that its files declare.
+    #[must_use]
+    pub fn repositories(&self) -> HelmRepositories {
+        HelmRepositories::of(self.files().flat_map(|(_, scan)| &scan.repositories))
+    }
+
+    /// The files that are not ignored.
+    fn files(&self) -> impl Iterator<Item = (&RepoPath, &Arc<FileScan>)> {
+        self.files.values().filter_map(|entry| match entry {
+            Entry::File { scan, ignored: false, path, .. } => Some((path, scan)),
+            Entry::File { .. } | Entry::Special { .. } => None,
+        })
+    }
+
     fn values_files(&self) -> ValuesFiles<'_> {
-        let files = || {
-            self.files.values().filter_map(|entry| match entry {
-                Entry::File { scan, ignored: false, path, .. } => Some((path, scan)),
-                Entry::File { .. } | Entry::Special { .. } => None,
-            })
-        };
+        let files = || self.files();
         let charts = files().map(|(path, _)| path).filter(|path| path.file_name() == "Chart.yaml");
         ValuesFiles {
             named: ValuesNames::of(files().map(|(path, scan)| (path, scan.names_values.as_slice()))),
@@ -405,7 +422,11 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
 fn is_template(scan: &FileScan) -> bool {
     let template = |skipped: &Skipped| matches!(skipped.reason, SkipReason::Template | SkipReason::TemplateFile);
     let left = || scan.skipped.iter().chain(&scan.values_skipped);
-    scan.pins.is_empty() && scan.values.is_empty() && left().next().is_some() && left().all(template)
+    scan.pins.is_empty()
+        && scan.charts.is_empty()
+        && scan.values.is_empty()
+        && left().next().is_some()
+        && left().all(template)
 }
 
 /// Whether what was left alone in a file of any kind is an image for containers, not a picture.
@@ -431,7 +452,7 @@ fn unread(declared: &KeyPaths, change: &mut FileChange) {
 /// The scan of each changed file; `None` for changes that are not files.
 fn scan_all(declared: &KeyPaths, changes: &[FileChange]) -> Vec<Option<FileScan>> {
     let scan = |change: &FileChange| match change {
-        FileChange::File { path, bytes } if super::is_read(declared, path) => Some(scan_with(declared, path, bytes)),
+        FileChange::File { path, bytes } if super::is_read(declared, path) => Some(scan_among(declared, path, bytes)),
         _ => None,
     };
     let total: usize = changes.iter().map(size).sum();

@@ -32,6 +32,7 @@ mod prove;
 mod prove_text;
 mod quote;
 mod reach;
+mod referred;
 mod scan;
 mod splice;
 mod syntax;
@@ -53,10 +54,11 @@ pub use kinds::{PIN_KINDS, pin_kind};
 pub use links::{Declares, Link, LinkField, Links};
 pub(crate) use reach::ancestors;
 pub use reach::{BuildRoot, MAX_ROOTS, Reach, Reached, normal_folder};
+pub use referred::ReferredChart;
 pub use scan::{scan_file, scan_with, too_big};
 use syntax::Syntax;
 
-use crate::model::{KeyPaths, Pin, RepoPath, Skipped};
+use crate::model::{HelmRepository, KeyPaths, Pin, RepoPath, Skipped};
 
 /// Maximum size of a file that is read, in bytes.
 pub const MAX_BYTES: usize = 16_000_000;
@@ -83,6 +85,10 @@ pub struct FileScan {
     interpolated: Vec<compose::Interpolated>,
     /// The variables of a `.env`.
     environment: Vec<dotenv::EnvLine>,
+    /// Versions of charts whose repository is declared elsewhere.
+    pub charts: Vec<ReferredChart>,
+    /// Helm repositories that it declares.
+    pub repositories: Vec<HelmRepository>,
 }
 
 impl FileScan {
@@ -94,9 +100,11 @@ impl FileScan {
         let links = self.links.links.iter().map(|link| link.to.len());
         let names = self.names_values.iter().chain(&self.links.remote).map(String::len);
         let declares = self.links.declares.iter().map(|it| it.object.namespace.len() + it.object.name.len());
-        let small = links.chain(names).chain(declares).map(weight).sum::<usize>();
+        let repositories = self.repositories.iter().map(|it| it.name.name.len() + it.address.len());
+        let small = links.chain(names).chain(declares).chain(repositories).map(weight).sum::<usize>();
         let small = small + self.interpolated.len() * 4 + self.environment.len();
-        1 + pins.chain(skipped).map(weight).sum::<usize>() + small / 4
+        let charts = self.charts.iter().map(|chart| pin_text(&chart.pin) + chart.text());
+        1 + pins.chain(skipped).chain(charts).map(weight).sum::<usize>() + small / 4
     }
 }
 

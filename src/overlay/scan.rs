@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::collector::{Collector, Frame};
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, Syntax, dotenv, kinds, terraform, text, values_names};
+use super::{FileScan, MAX_BYTES, ReferredChart, Syntax, dotenv, kinds, referred, terraform, text, values_names};
 use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
@@ -21,9 +21,14 @@ pub fn scan_file(path: &RepoPath, bytes: &[u8]) -> FileScan {
     scan_with(&KeyPaths::default(), path, bytes)
 }
 
-/// The same where policies declare more values.
+/// The same where policies declare more values, and other files Helm repositories.
 #[must_use]
 pub fn scan_with(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan {
+    referred::alone(declared, scan_among(declared, path, bytes))
+}
+
+/// The scan of a file among others, which may say more about what is in it.
+pub(super) fn scan_among(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan {
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
     let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
     read(&declared.of(path), path, bytes).unwrap_or_else(|whole| left_alone(path, whole))
@@ -100,6 +105,7 @@ fn collect(declared: &[DeclaredValue<'_>], path: &RepoPath, tree: &Tree<'_>) -> 
         collector.document(*root);
         collector.named_values(*root, &mut scan.names_values);
         collector.links(number, *root, &mut scan.links);
+        collector.helm_repositories(*root, &mut scan.repositories);
     }
     collector.whole_file();
     if collector.overflow {
@@ -107,8 +113,11 @@ fn collect(declared: &[DeclaredValue<'_>], path: &RepoPath, tree: &Tree<'_>) -> 
     }
     scan.interpolated = collector.interpolated;
     for draft in collector.drafts {
-        let list = if draft.values { &mut scan.values } else { &mut scan.pins };
-        list.push(draft.pin);
+        match draft.of {
+            Some(of) => scan.charts.push(ReferredChart { pin: draft.pin, of }),
+            None if draft.values => scan.values.push(draft.pin),
+            None => scan.pins.push(draft.pin),
+        }
     }
     for skip in collector.skips {
         let list = if skip.values { &mut scan.values_skipped } else { &mut scan.skipped };

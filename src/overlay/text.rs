@@ -233,6 +233,7 @@ impl<'t> Texts<'t> {
         if !self.pins.is_empty() {
             scan.pins.retain(|pin| !overlap(pin));
             scan.values.retain(|pin| !overlap(pin));
+            scan.charts.retain(|chart| !overlap(&chart.pin));
             let told = |skipped: &Skipped| {
                 self.pins.iter().any(|pin| Some(pin.line) == skipped.line && Some(&pin.name) == skipped.image.as_ref())
             };

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
-use crate::model::{BranchName, CommitId, RepoPath};
+use crate::model::{BranchName, CommitId, Pin, RepoPath};
 use crate::overlay::{PinEdit, edit, every_pin};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
@@ -185,7 +185,7 @@ impl<R: Remote, P> Executor<R, P> {
         updates: &[Update],
         parent: &CommitId,
     ) -> Result<Vec<(RepoPath, Vec<u8>)>, ActionFailure> {
-        let mut by_file: BTreeMap<&RepoPath, Vec<(&Update, &crate::model::Pin)>> = BTreeMap::new();
+        let mut by_file: BTreeMap<&RepoPath, Vec<(&Update, &Pin)>> = BTreeMap::new();
         for update in updates {
             for pin in &update.pins {
                 by_file.entry(&pin.path).or_default().push((update, pin));
@@ -210,8 +210,10 @@ impl<R: Remote, P> Executor<R, P> {
             let now = every_pin(&declared, path, &bytes, &self.remote.beside(parent, path)?);
             let mut edits = Vec::new();
             for (update, pin) in pins {
-                let here = now.iter().find(|here| here.key == pin.key && here.kind == pin.kind);
-                let here = here.filter(|here| here.version == pin.version && here.name == pin.name);
+                let is_it = |here: &&Pin| {
+                    (&here.key, here.kind, &here.version, &here.name) == (&pin.key, pin.kind, &pin.version, &pin.name)
+                };
+                let here = now.iter().find(is_it);
                 let here = here.ok_or_else(|| wrong(path, format!("{} is no longer what was planned for", pin.key)))?;
                 edits.push(PinEdit { pin: here, to: update.to.clone(), rename: None });
             }

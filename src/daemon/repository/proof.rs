@@ -149,15 +149,22 @@ fn file_as_recorded<R: Remote>(
     }
     let mut edited: HashSet<(PinKind, &str)> = HashSet::new();
     let mut edits: Vec<PinEdit<'_>> = Vec::new();
+    let mut changed: HashSet<(PinKind, &str)> = HashSet::new();
     for pin in &there {
         let place = (pin.kind, pin.key.as_str());
         if now.get(&place).is_some_and(|now| **now == pin.version) {
             continue;
         }
-        let Some(to) = carries.version(pin) else { return other() };
-        if edited.insert(place) {
+        changed.insert(place);
+        // Where a file alone does not say which of several names a place has, it is the one that was recorded.
+        if let Some(to) = carries.version(pin)
+            && edited.insert(place)
+        {
             edits.push(PinEdit { pin, to, rename: None });
         }
+    }
+    if changed.len() != edited.len() {
+        return other();
     }
     match edit(path, &old, &edits) {
         Ok(rebuilt) if rebuilt == new => Ok(Ok(())),

@@ -186,7 +186,6 @@ impl Reader {
         let settings = Arc::clone(&self.settings);
         let decisions = settings.policies.decision_folder();
         let declared = self.policies.declared.clone();
-        self.mirror.declares(declared.clone());
         let policies = settings.policies.folder().filter(|_| main);
         let folders = Folders { policies, decisions, declared: &declared };
         // Everything is read before anything is replaced, so that a failure leaves the known state.
@@ -205,6 +204,10 @@ impl Reader {
             growth.hold(index.places().saturating_sub(held));
             if index.has_room() { MoreRoom::Left } else { MoreRoom::Spent }
         })?;
+        // Below, files are read one by one, as they were at some commit. Other branches may have other repositories.
+        let others = self.branches.iter().filter(|(branch, _)| *branch != name).map(|(_, other)| &other.index);
+        let repositories = others.fold(index.repositories(), |all, other| all.and(&other.repositories()));
+        self.mirror.declares(declared.knowing(repositories));
         let author = settings.forge.commits_as().map(|_| &settings.author);
         let rules = RecordRules { branch: name, bot: &settings.committer, author, decisions };
         let ledger = match (known.filter(same), &from) {

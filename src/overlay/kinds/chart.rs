@@ -1,23 +1,42 @@
 //! Versions of charts.
 //!
+//! In `spec.chart.spec` of a Flux HelmRelease and `spec` of a HelmChart: `chart`, `version`, and `sourceRef`, which names a
+//! HelmRepository in any file. Of other sources Flux ignores the version (Flux, "Helm Charts").
+//!
 //! In a source of an Argo CD Application or ApplicationSet: `chart`, `targetRevision`, and `repoURL`, which is the address of a Helm
 //! repository, or has no scheme for a container registry (Argo CD, "Helm"). Only whole versions are pins: of a range, the
 //! controller itself chooses one.
 
-use super::{Claim, Recognizer, nothing_more};
+use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
+use crate::overlay::referred::ChartOf;
 use crate::overlay::tree::Id;
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
         name: "chart",
-        summary: "the version of a chart in an Argo CD Application or ApplicationSet",
+        summary: "the version of a chart in a Flux HelmRelease or HelmChart, or in an Argo CD Application or ApplicationSet",
         role: PinRole::Chart,
     },
-    document: |_, _| Claim::Passed,
+    document,
     file: nothing_more,
 };
+
+fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim {
+    match (document.form, document.group, document.kind) {
+        (Form::Object, "source.toolkit.fluxcd.io", "HelmChart") => {
+            if let Some(spec) = collector.tree.get(document.root, "spec") {
+                collector.flux_chart(document.root, spec);
+            }
+            Claim::Taken
+        }
+        _ => Claim::Passed,
+    }
+}
+
+/// In place of the name of a chart whose repository is not known yet.
+const UNKNOWN: &str = "https://repository.invalid";
 
 impl Collector<'_, '_> {
     /// The chart or OCI artifact of a source of Argo CD; of a Git repository nothing is taken.
@@ -34,6 +53,46 @@ impl Collector<'_, '_> {
             (Some(_), None) => self.skip(revision, SkipReason::NoRepository),
             (None, Some(address)) if address.starts_with("oci://") => self.oci_source(address, revision),
             (None, _) => {}
+        }
+    }
+
+    /// The chart of a HelmRelease or HelmChart, whose repository is named beside it.
+    pub(super) fn flux_chart(&mut self, root: Id, spec: Id) {
+        let tree = self.tree;
+        let Some(version) = tree.get(spec, "version").filter(|node| !is_empty(tree, *node)) else { return };
+        let source = tree.read(spec, "sourceRef");
+        let of_source = |key| source.and_then(|source| tree.text_at(source, key)).filter(|text| !text.is_empty());
+        if of_source("kind").is_some_and(|kind| kind != "HelmRepository") {
+            return self.skip(version, SkipReason::ChartInSource);
+        }
+        let text = self.tree.scalar(tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
+        if !is_exact(text) && !is_template(text) {
+            return self.skip(version, SkipReason::ChartRange);
+        }
+        let (Some(chart), Some(name)) = (tree.text_at(spec, "chart"), of_source("name")) else {
+            return self.skip(version, SkipReason::ChartWithoutSource);
+        };
+        if is_template(chart) || is_template(name) {
+            return self.skip(version, SkipReason::Template);
+        }
+        let own = || tree.read(root, "metadata").and_then(|metadata| tree.text_at(metadata, "namespace"));
+        let repository = self.helm_repository_name(of_source("namespace").or_else(own), name);
+        let Some(repository) = repository else { return self.skip(version, SkipReason::ChartWithoutSource) };
+        self.referred_chart(ChartOf { chart: chart.to_owned(), repository }, version);
+    }
+
+    fn referred_chart(&mut self, of: ChartOf, version: Id) {
+        let name = match ImageName::chart(UNKNOWN, &of.chart) {
+            Ok(name) => name,
+            Err(error) => return self.skip(version, not_an_image(&error)),
+        };
+        let (number, missing) = (self.drafts.len(), MissingKeys::Refused);
+        let parts = Parts { image: &of.chart, name: None, tag: Some(version), digest: None, alias: None, missing };
+        if let Err((node, reason)) = self.try_parts(KIND.kind, name, parts, version) {
+            return self.skip(node, reason);
+        }
+        if let Some(draft) = self.drafts.get_mut(number) {
+            draft.of = Some(of);
         }
     }
 

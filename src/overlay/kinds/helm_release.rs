@@ -1,7 +1,7 @@
 //! Values inside a Flux `HelmRelease` or a `HelmChart` of k3s, and the images of a release's Kustomize post-renderers.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{PinKind, PinRole, SkipReason};
+use crate::model::{PinKind, PinRole};
 use crate::overlay::collector::Collector;
 use crate::overlay::tree::Id;
 
@@ -37,8 +37,8 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
 impl Collector<'_, '_> {
     fn helm_release(&mut self, root: Id) {
         let tree = self.tree;
-        if let Some(version) = tree.at(root, &["spec", "chart", "spec", "version"]) {
-            self.skip(version, SkipReason::ChartSource);
+        if let Some(spec) = tree.at(root, &["spec", "chart", "spec"]) {
+            self.flux_chart(root, spec);
         }
         if let Some(values) = tree.at(root, &["spec", "values"]) {
             self.helm_values(KIND.kind, values);

@@ -115,7 +115,10 @@ impl Collector<'_, '_> {
             Field::Digest
         };
         if field == marker.field {
-            draft.pin.kind = KIND.kind;
+            // A chart stays one: its version is found in other ways than an image's.
+            if draft.pin.kind.role != PinRole::Chart {
+                draft.pin.kind = KIND.kind;
+            }
             draft.values = false;
         }
         field == marker.field

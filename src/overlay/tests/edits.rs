@@ -205,6 +205,22 @@ fn a_person_may_drop_a_digest() {
 }
 
 #[test]
+fn the_version_of_a_helm_release_s_chart_changes_in_place() {
+    let source = "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: s}\nspec: {url: 'https://c.example.com'}\n";
+    let release = |version: &str| {
+        format!(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nspec:\n  chart:\n    spec:\n      version: {version} # web\n      chart: web\n      sourceRef: {{name: s}}\n{source}"
+        )
+    };
+    for (before, to, after) in
+        [("1.2.3", "1.3.0", "1.3.0"), ("'1.2.3'", "1.3.0+up1", "'1.3.0+up1'"), ("\"v1.2.3\"", "v1.3.0", "\"v1.3.0\"")]
+    {
+        let edited = set("hr.yaml", &release(before), "https://c.example.com/web", to);
+        assert_eq!(edited.unwrap(), release(after));
+    }
+}
+
+#[test]
 fn names_change_where_one_scalar_holds_them() {
     for (name, before, to, after) in [
         ("values.yaml", "image: ghcr.io/a/b:v1", "v2", Some("image: quay.io/c/d:v2")),

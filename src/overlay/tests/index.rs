@@ -1,8 +1,8 @@
 //! The index of a tree of files.
 
 use super::{path, show, show_skip};
-use crate::model::SkipReason;
-use crate::overlay::{FileChange, PinIndex, scan_file};
+use crate::model::{KeyPaths, SkipReason};
+use crate::overlay::{FileChange, PinIndex, scan_file, scan_with};
 
 fn file(name: &str, text: &str) -> FileChange {
     FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() }
@@ -231,4 +231,99 @@ fn what_has_no_room_is_not_scanned() {
     assert_eq!((index.places(), index.has_room(), shown(&index, "").0.len()), (2, false, 1));
     index.update(vec![file(".landfallignore", "0/\n")]);
     assert_eq!(shown(&index, "").0.len(), 0, "what is left alone is read all the same");
+}
+
+fn release(name: &str, more: &str) -> FileChange {
+    let text = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web}\nspec: {chart: {spec: {version: 1.2.3, chart: web, sourceRef: {name: stable";
+    file(name, &format!("{text}{more}}}}}}}}}\n"))
+}
+
+fn source(name: &str, metadata: &str, url: &str) -> FileChange {
+    let kind = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\n";
+    file(name, &format!("{kind}metadata: {{{metadata}}}\nspec: {{url: '{url}'}}\n"))
+}
+
+#[test]
+fn a_chart_s_repository_is_found_in_any_file() {
+    const A: &str = "https://a.example.com/charts";
+    const B: &str = "oci://b.example.com/charts";
+    let ignore = |name: &str| file(".landfallignore", name);
+    for (namespace, others, expected) in [
+        ("", vec![source("a/s.yaml", "name: stable", A)], format!("{A}/web 1.2.3")),
+        (", namespace: flux", vec![source("z/s.yaml", "name: stable, namespace: flux", B)], format!("{B}/web 1.2.3")),
+        ("", vec![source("z/s.yaml", "name: stable, namespace: flux", A)], format!("{A}/web 1.2.3")),
+        (
+            ", namespace: flux",
+            vec![
+                source("a.yaml", "name: stable, namespace: flux", A),
+                source("z.yaml", "name: stable, namespace: x", B),
+            ],
+            format!("{A}/web 1.2.3"),
+        ),
+        // One for each cluster, with the same address, whatever its end.
+        (
+            "",
+            vec![source("a.yaml", "name: stable", A), source("z.yaml", "name: stable", &format!("{A}/"))],
+            format!("{A}/web 1.2.3"),
+        ),
+        (
+            "",
+            vec![source("a.yaml", "name: stable", A), source("z.yaml", "name: stable", B)],
+            format!(
+                "which HelmRepository stable the chart comes from is not certain, for they have different addresses ({A}, {B})"
+            ),
+        ),
+        (
+            ", namespace: flux",
+            vec![source("a.yaml", "name: stable, namespace: x", A)],
+            "no file declares the HelmRepository flux/stable".to_owned(),
+        ),
+        ("", vec![], "no file declares the HelmRepository stable".to_owned()),
+        (
+            "",
+            vec![source("a.yaml", "name: stable", A), ignore("a.yaml")],
+            "no file declares the HelmRepository stable".to_owned(),
+        ),
+    ] {
+        for reversed in [false, true] {
+            let mut changes = vec![release("m/hr.yaml", namespace)];
+            changes.extend(others.clone());
+            if reversed {
+                changes.reverse();
+            }
+            let mut index = PinIndex::new();
+            changes.into_iter().for_each(|change| index.update(vec![change]));
+            let (pins, skipped) = shown(&index, "");
+            let found = pins.iter().chain(skipped.iter().filter(|skipped| skipped.starts_with("m/")));
+            let found: Vec<&String> = found.collect();
+            assert!(found.len() == 1 && found[0].contains(&expected), "{expected}: {pins:?} {skipped:?}");
+        }
+    }
+}
+
+#[test]
+fn a_repository_s_change_changes_the_charts_of_other_files() {
+    let mut index = PinIndex::new();
+    index.update(vec![release("hr.yaml", ""), source("s.yaml", "name: stable", "https://a.example.com")]);
+    assert!(shown(&index, "").0[0].ends_with("https://a.example.com/web 1.2.3"));
+    index.update(vec![source("s.yaml", "name: stable", "oci://b.example.com/x")]);
+    assert!(shown(&index, "").0[0].ends_with("oci://b.example.com/x/web 1.2.3"));
+    index.update(vec![FileChange::Gone { path: "s.yaml".to_owned() }]);
+    assert_eq!(shown(&index, "").0.len(), 0);
+}
+
+#[test]
+fn a_file_alone_has_each_pin_that_it_may_have() {
+    let FileChange::File { path, bytes } = release("hr.yaml", "") else { return };
+    let mut index = PinIndex::new();
+    index.update(vec![source("a.yaml", "name: stable", "https://a.example.com")]);
+    let names = |index: &PinIndex| -> Vec<String> {
+        let known = KeyPaths::default().knowing(index.repositories());
+        scan_with(&known, &path, &bytes).pins.iter().map(|pin| pin.name.to_string()).collect()
+    };
+    assert_eq!(names(&index), ["https://a.example.com/web"]);
+    index.update(vec![source("b.yaml", "name: stable", "https://b.example.com")]);
+    assert_eq!(names(&index), ["https://a.example.com/web", "https://b.example.com/web"]);
+    let alone = scan_file(&path, &bytes);
+    assert!(alone.pins.is_empty() && alone.skipped.len() == 1, "{alone:?}");
 }

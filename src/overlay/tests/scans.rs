@@ -323,6 +323,71 @@ fn charts_of_argo_cd() {
 }
 
 #[test]
+fn charts_of_flux() {
+    let release = |spec: &str| {
+        format!(
+            "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: web, namespace: apps}}\nspec:\n  chart: {{spec: {{ {spec} }} }}\n"
+        )
+    };
+    let source = |name: &str, url: &str| {
+        format!(
+            "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name}\nspec: {{url: '{url}'}}\n"
+        )
+    };
+    let at = "5:28 chart spec.chart.spec.version";
+    let (https, oci) = ("https://charts.example.com/stable/", "oci://ghcr.io/acme/charts");
+    for (more, source, pin) in [
+        (
+            "name: stable",
+            source("{name: stable, namespace: apps}", https),
+            "https://charts.example.com/stable/web 1.2.3",
+        ),
+        ("name: stable", source("{name: stable}", https), "https://charts.example.com/stable/web 1.2.3"),
+        (
+            "name: stable, namespace: flux",
+            source("{name: stable, namespace: flux}", oci),
+            "oci://ghcr.io/acme/charts/web 1.2.3",
+        ),
+        ("name: stable, kind: HelmRepository", source("{name: stable}", oci), "oci://ghcr.io/acme/charts/web 1.2.3"),
+    ] {
+        let text = release(&format!("version: 1.2.3, chart: web, sourceRef: {{ {more} }}")) + &source;
+        check("hr.yaml", &text, &[&format!("{at} {pin}")], &[]);
+    }
+    check(
+        "chart.yaml",
+        &("apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmChart\nmetadata: {name: web}\nspec:\n  version: '1.2.3+up1'\n  chart: web\n  sourceRef: {name: stable}\n".to_owned() + &source("{name: stable, namespace: x}", https)),
+        &["5:13 chart spec.version https://charts.example.com/stable/web 1.2.3+up1"],
+        &[],
+    );
+    let there = source("{name: stable}", https);
+    let named = "chart: web, sourceRef: {name: stable}";
+    for (spec, source, said) in [
+        (format!("version: 1.x, {named}"), &there, "5: a range of versions of a chart"),
+        ("version: '>=1.0.0'".to_owned(), &there, "5: a range"),
+        (format!("version: '*', {named}"), &there, "5: a range"),
+        (format!("version: '${{v}}', {named}"), &there, "5: a template"),
+        ("version: 1.2.3, chart: '${c}', sourceRef: {name: stable}".to_owned(), &there, "5: a template"),
+        (format!("version: 1.2.3, {named}"), &source("{name: stable}", "https://${host}/x"), "5: a template"),
+        (format!("version: 1.2.3, {named}"), &source("{name: stable}", "charts"), "5: `charts` is not"),
+        (
+            format!("version: 1.2.3, {named}"),
+            &source("{name: other}", https),
+            "5: no file declares the HelmRepository apps/stable",
+        ),
+        ("version: 1.2.3".to_owned(), &there, "5: the version of a chart without `chart` and `sourceRef`"),
+        ("version: 1.2.3, chart: a/b, sourceRef: {name: stable}".to_owned(), &there, "5: `a/b` is not"),
+        (
+            "version: 1.2.3, chart: ./charts/web, sourceRef: {kind: GitRepository, name: a}".to_owned(),
+            &there,
+            "5: a chart from a Git repository",
+        ),
+    ] {
+        check("hr.yaml", &(release(&spec) + source), &[], &[said]);
+    }
+    check("hr.yaml", &(release(named) + &there), &[], &[]);
+}
+
+#[test]
 fn a_tag_without_an_image_beside_it_is_said() {
     check(
         "values.yaml",
@@ -393,7 +458,7 @@ fn helm_releases() {
             "11:12 helm-release spec.values.image.tag a/b v1",
             "16:17 kustomize spec.postRenderers[0].kustomize.images[0].newTag c v2",
         ],
-        &["6: the version of a chart whose repository is not written beside it"],
+        &["6: the version of a chart without `chart` and `sourceRef` beside it"],
     );
 }
 

@@ -1,10 +1,15 @@
 //! Charts, artifacts and packages go the same way as an image: chosen in their registry, edited byte for byte, committed or
 //! requested, taken back. Never one of another type.
 
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::routing::get;
 use serde_json::{Value, json};
 
 use crate::registry::real::{CHART, FLUX, push_artifact};
-use crate::support::git::fsck;
+use crate::support::git::{fsck, git};
+use crate::support::server::Server;
 use crate::support::world::{Setup, World};
 
 const POLICIES: &str = r#"policies:
@@ -92,4 +97,106 @@ fn a_chart_never_becomes_something_else() {
     assert_eq!(report["actions"], json!([]), "{report:#}");
     let said = report["holds"].to_string();
     assert!(said.contains("2.1.0 is a container image") && said.contains("2.0.0 is `"), "{report:#}");
+}
+
+/// A Helm repository over HTTP, with these versions of the chart `web`.
+struct Index {
+    versions: Arc<Mutex<Vec<&'static str>>>,
+    server: Server,
+}
+
+impl Index {
+    fn start(versions: &[&'static str]) -> Self {
+        let versions = Arc::new(Mutex::new(versions.to_vec()));
+        let listed = Arc::clone(&versions);
+        let index = move || {
+            let entry = |version: &&str| format!("  - {{ version: {version}, digest: {} }}\n", "ab".repeat(32));
+            let entries: String = listed.lock().unwrap().iter().map(entry).collect();
+            std::future::ready(format!("apiVersion: v1\nentries:\n  web:\n{entries}"))
+        };
+        Self { versions, server: Server::start(Router::new().route("/stable/index.yaml", get(index))) }
+    }
+
+    /// A world whose charts come from it: each HelmRelease names a repository that is in another file.
+    fn world(&self) -> World {
+        let source = format!("{SOURCE}  url: {}/stable\n", self.server.origin);
+        let world = World::setup()
+            .policies(POLICIES)
+            .file("apps/web/dev/release.yaml", RELEASE)
+            .file("apps/web/prod/release.yaml", RELEASE)
+            .file("clusters/sources.yaml", source)
+            .start();
+        let host = self.server.origin.trim_start_matches("http://");
+        world.configure("registries:\n", &format!("registries:\n  - {{ host: \"{host}\", plainHttp: true }}\n"));
+        world
+    }
+}
+
+const SOURCE: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {name: stable, namespace: flux-system}\nspec:\n";
+const RELEASE: &str = "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: web, namespace: apps}\nspec:\n  chart:\n    \
+    spec:\n      chart: web\n      version: '1.2.3' # keep\n      sourceRef: {kind: HelmRepository, name: stable, namespace: flux-system}\n";
+
+#[test]
+fn a_new_version_reaches_a_helm_release_whose_repository_is_in_another_file() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let world = index.world();
+    let report = world.apply();
+    let kinds: Vec<&Value> = report["actions"].as_array().unwrap().iter().map(|action| &action["kind"]).collect();
+    assert_eq!(kinds, ["commit", "pull-request"], "{report:#}");
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE.replace("1.2.3", "1.3.0"));
+    assert_eq!(world.numstat("main"), ["1 1 apps/web/dev/release.yaml"]);
+    let head = report["actions"][1]["head"].as_str().unwrap();
+    assert_eq!(world.read(head, "apps/web/prod/release.yaml"), RELEASE.replace("1.2.3", "1.3.0"));
+    fsck(&world.bare());
+
+    let refs = world.refs();
+    let again = world.apply();
+    assert_eq!((&again["actions"], &again["problems"]), (&json!([]), &json!([])), "{again:#}");
+    assert_eq!(world.refs(), refs);
+    let history: Value = world.landfall(&["history", "-o", "json"]).json();
+    assert!(history.to_string().contains("/stable/web"), "{history:#}");
+
+    // The pull request is its own: it goes on to the next version, and so does the branch.
+    index.versions.lock().unwrap().push("1.4.0");
+    let report = world.apply();
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE.replace("1.2.3", "1.4.0"));
+    let heads = world.heads().into_iter().filter(|head| head.starts_with("landfall/")).collect::<Vec<_>>();
+    assert_eq!(heads.len(), 1, "{heads:?}");
+    assert_eq!(world.read(&heads[0], "apps/web/prod/release.yaml"), RELEASE.replace("1.2.3", "1.4.0"));
+}
+
+#[test]
+fn a_reverted_chart_of_a_helm_release_is_held_until_a_newer_one_appears() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let world = index.world();
+    world.apply();
+    world.work("main", |folder| drop(git(folder, &["revert", "--no-edit", "HEAD"])));
+    for _ in 0..2 {
+        let report = world.apply();
+        assert_eq!(report["actions"], json!([]), "{report:#}");
+        let held = report["holds"].as_array().unwrap().iter().find(|hold| hold["gate"] == "hold");
+        assert!(held.is_some_and(|hold| hold["reason"].as_str().unwrap().contains("reverted")), "{report:#}");
+        assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE);
+        // Without the cache the answer is the same.
+        std::fs::remove_dir_all(world.path("state")).unwrap();
+    }
+    index.versions.lock().unwrap().push("1.4.0");
+    world.apply();
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE.replace("1.2.3", "1.4.0"));
+}
+
+#[test]
+fn a_chart_without_its_repository_is_said_and_left_alone() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let world = index.world();
+    world.write(&[("clusters/sources.yaml", "{}\n")]);
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(
+        report["problems"].to_string().contains("no file declares the HelmRepository flux-system/stable"),
+        "{report:#}"
+    );
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE);
 }

@@ -1,0 +1,124 @@
+//! Versions of charts whose repository is declared elsewhere, and the `HelmRepository` objects that declare them.
+//!
+//! Sources: Flux, "Helm Repositories" (`spec.url`, `oci://` for those of `spec.type: oci`), "Helm Releases" and "Helm
+//! Charts" (`sourceRef`, whose namespace is by default that of the object itself).
+
+use super::FileScan;
+use super::collector::{Collector, is_template, not_an_image};
+use super::tree::Id;
+use crate::model::observation::group_of;
+use crate::model::{
+    HelmRepositories, HelmRepository, HelmRepositoryName, ImageName, KeyPaths, Pin, SkipReason, Skipped,
+};
+
+/// Maximum number of repositories of one file, and length of a name or an address.
+const MAX_REPOSITORIES: usize = 2_000;
+const MAX_TEXT: usize = 1_000;
+
+/// The version of a chart that becomes a pin when its repository is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReferredChart {
+    /// The pin, but for the name of what it is about.
+    pub(super) pin: Pin,
+    /// Which chart of which repository.
+    pub(super) of: ChartOf,
+}
+
+/// A chart of a repository that is referred to by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ChartOf {
+    /// The chart.
+    pub(super) chart: String,
+    /// The repository.
+    pub(super) repository: HelmRepositoryName,
+}
+
+impl ReferredChart {
+    /// The pin, if these repositories say which one it is.
+    pub(super) fn pin(&self, known: &HelmRepositories) -> Result<Pin, Skipped> {
+        let addresses: Vec<&str> = known.addresses(&self.of.repository).into_iter().collect();
+        match addresses.as_slice() {
+            [address] => self.at(address),
+            [] => Err(self.skipped(SkipReason::NoHelmRepository { name: self.of.repository.to_string() })),
+            [one, other, ..] => Err(self.skipped(SkipReason::HelmRepositories {
+                name: self.of.repository.to_string(),
+                one: one.escape_debug().to_string(),
+                other: other.escape_debug().to_string(),
+            })),
+        }
+    }
+
+    /// Each pin that it may be.
+    fn pins(&self, known: &HelmRepositories) -> Vec<Result<Pin, Skipped>> {
+        let addresses = known.addresses(&self.of.repository);
+        if addresses.is_empty() { vec![self.pin(known)] } else { addresses.into_iter().map(|it| self.at(it)).collect() }
+    }
+
+    fn at(&self, address: &str) -> Result<Pin, Skipped> {
+        if is_template(address) {
+            return Err(self.skipped(SkipReason::Template));
+        }
+        let name = ImageName::chart(address, &self.of.chart).map_err(|error| self.skipped(not_an_image(&error)))?;
+        Ok(Pin { image: name.to_string(), name, ..self.pin.clone() })
+    }
+
+    fn skipped(&self, reason: SkipReason) -> Skipped {
+        Skipped { path: self.pin.path.to_string(), line: Some(self.pin.line), image: None, reason }
+    }
+
+    pub(super) fn text(&self) -> usize {
+        let namespace = self.of.repository.namespace.as_ref().map_or(0, String::len);
+        self.of.chart.len() + self.of.repository.name.len() + namespace
+    }
+}
+
+/// Makes pins of a file's charts where no other file is at hand: with what is known of the repository. Of several
+/// addresses that a name may mean, each makes a pin: who looks for a pin of the whole tree finds it among them.
+pub(super) fn alone(declared: &KeyPaths, mut scan: FileScan) -> FileScan {
+    if scan.charts.is_empty() {
+        return scan;
+    }
+    let known = declared.repositories().and(&HelmRepositories::of(&scan.repositories));
+    for made in std::mem::take(&mut scan.charts).iter().flat_map(|chart| chart.pins(&known)) {
+        match made {
+            Ok(pin) => scan.pins.push(pin),
+            Err(skipped) => scan.skipped.push(skipped),
+        }
+    }
+    scan.pins.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));
+    scan.skipped.sort();
+    scan
+}
+
+impl Collector<'_, '_> {
+    /// The Helm repositories that a document declares.
+    pub(super) fn helm_repositories(&self, root: Id, into: &mut Vec<HelmRepository>) {
+        let is_list = self.tree.text_at(root, "kind").is_some_and(|kind| kind.ends_with("List"));
+        let items = self.tree.read(root, "items").filter(|_| is_list).map_or(&[][..], |items| self.tree.items(items));
+        for object in items.iter().chain(std::iter::once(&root)) {
+            if into.len() < MAX_REPOSITORIES {
+                into.extend(self.helm_repository(*object));
+            }
+        }
+    }
+
+    fn helm_repository(&self, root: Id) -> Option<HelmRepository> {
+        let tree = self.tree;
+        let group = group_of(tree.text_at(root, "apiVersion")?);
+        if (group, tree.text_at(root, "kind")?) != ("source.toolkit.fluxcd.io", "HelmRepository") {
+            return None;
+        }
+        let metadata = tree.read(root, "metadata")?;
+        let (name, url) = (tree.text_at(metadata, "name")?, tree.text_at(tree.read(root, "spec")?, "url")?);
+        let name = self.helm_repository_name(tree.text_at(metadata, "namespace"), name)?;
+        let address = url.trim().trim_end_matches('/').to_owned();
+        (!address.is_empty() && address.len() <= MAX_TEXT).then_some(HelmRepository { name, address })
+    }
+
+    /// A name with a namespace, which is unknown if it is empty or filled in by something else.
+    pub(super) fn helm_repository_name(&self, namespace: Option<&str>, name: &str) -> Option<HelmRepositoryName> {
+        let namespace = namespace.filter(|namespace| !namespace.is_empty() && !is_template(namespace));
+        let fits = !name.is_empty() && name.len() <= MAX_TEXT && namespace.is_none_or(|it| it.len() <= MAX_TEXT);
+        fits.then(|| HelmRepositoryName { namespace: namespace.map(str::to_owned), name: name.to_owned() })
+    }
+}
