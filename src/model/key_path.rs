@@ -392,8 +392,9 @@ impl KeyPaths {
 
     /// The same, for reading files one by one where these Helm repositories are declared in others.
     #[must_use]
-    pub fn knowing(&self, repositories: HelmRepositories) -> Self {
-        Self { repositories, ..self.clone() }
+    pub fn knowing(mut self, repositories: HelmRepositories) -> Self {
+        self.repositories = repositories;
+        self
     }
 
     /// The Helm repositories that other files declare.

@@ -281,7 +281,7 @@ impl PinIndex {
             for chart in &scan.charts {
                 match chart.pin(&repositories) {
                     Ok(pin) => found.pins.push(pin),
-                    Err(skipped) => found.skipped.push(skipped),
+                    Err(reason) => found.skipped.push(chart.skipped(reason)),
                 }
             }
             if scan.values.is_empty() && scan.values_skipped.is_empty() {

@@ -35,34 +35,35 @@ pub(super) struct ChartOf {
 
 impl ReferredChart {
     /// The pin, if these repositories say which one it is.
-    pub(super) fn pin(&self, known: &HelmRepositories) -> Result<Pin, Skipped> {
+    pub(super) fn pin(&self, known: &HelmRepositories) -> Result<Pin, SkipReason> {
         let addresses: Vec<&str> = known.addresses(&self.of.repository).into_iter().collect();
         match addresses.as_slice() {
             [address] => self.at(address),
-            [] => Err(self.skipped(SkipReason::NoHelmRepository { name: self.of.repository.to_string() })),
-            [one, other, ..] => Err(self.skipped(SkipReason::HelmRepositories {
+            [] => Err(SkipReason::NoHelmRepository { name: self.of.repository.to_string() }),
+            [one, other, ..] => Err(SkipReason::HelmRepositories {
                 name: self.of.repository.to_string(),
                 one: one.escape_debug().to_string(),
                 other: other.escape_debug().to_string(),
-            })),
+            }),
         }
     }
 
     /// Each pin that it may be.
-    fn pins(&self, known: &HelmRepositories) -> Vec<Result<Pin, Skipped>> {
+    fn pins(&self, known: &HelmRepositories) -> Vec<Result<Pin, SkipReason>> {
         let addresses = known.addresses(&self.of.repository);
         if addresses.is_empty() { vec![self.pin(known)] } else { addresses.into_iter().map(|it| self.at(it)).collect() }
     }
 
-    fn at(&self, address: &str) -> Result<Pin, Skipped> {
+    fn at(&self, address: &str) -> Result<Pin, SkipReason> {
         if is_template(address) {
-            return Err(self.skipped(SkipReason::Template));
+            return Err(SkipReason::Template);
         }
-        let name = ImageName::chart(address, &self.of.chart).map_err(|error| self.skipped(not_an_image(&error)))?;
+        let name = ImageName::chart(address, &self.of.chart).map_err(|error| not_an_image(&error))?;
         Ok(Pin { image: name.to_string(), name, ..self.pin.clone() })
     }
 
-    fn skipped(&self, reason: SkipReason) -> Skipped {
+    /// What is said of it where it is no pin.
+    pub(super) fn skipped(&self, reason: SkipReason) -> Skipped {
         Skipped { path: self.pin.path.to_string(), line: Some(self.pin.line), image: None, reason }
     }
 
@@ -79,10 +80,12 @@ pub(super) fn alone(declared: &KeyPaths, mut scan: FileScan) -> FileScan {
         return scan;
     }
     let known = declared.repositories().and(&HelmRepositories::of(&scan.repositories));
-    for made in std::mem::take(&mut scan.charts).iter().flat_map(|chart| chart.pins(&known)) {
-        match made {
-            Ok(pin) => scan.pins.push(pin),
-            Err(skipped) => scan.skipped.push(skipped),
+    for chart in std::mem::take(&mut scan.charts) {
+        for made in chart.pins(&known) {
+            match made {
+                Ok(pin) => scan.pins.push(pin),
+                Err(reason) => scan.skipped.push(chart.skipped(reason)),
+            }
         }
     }
     scan.pins.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));

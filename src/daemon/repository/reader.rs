@@ -207,7 +207,7 @@ impl Reader {
         // Below, files are read one by one, as they were at some commit. Other branches may have other repositories.
         let others = self.branches.iter().filter(|(branch, _)| *branch != name).map(|(_, other)| &other.index);
         let repositories = others.fold(index.repositories(), |all, other| all.and(&other.repositories()));
-        self.mirror.declares(declared.knowing(repositories));
+        self.mirror.declares(declared.clone().knowing(repositories));
         let author = settings.forge.commits_as().map(|_| &settings.author);
         let rules = RecordRules { branch: name, bot: &settings.committer, author, decisions };
         let ledger = match (known.filter(same), &from) {
