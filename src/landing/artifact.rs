@@ -29,8 +29,7 @@ pub(super) fn holders<'a>(world: &World<'a>, question: &Question) -> Vec<Holder<
         Some(_) => question.scope.held.iter().filter_map(|key| world.get(key)).collect(),
         None => world.objects(),
     };
-    let named =
-        |object: &'a Object| Some(Holder { object, version: named_version(world, object, &question.image.name)? });
+    let named = |object: &'a Object| Some(Holder { object, version: named_version(world, object, question)? });
     objects.into_iter().filter_map(named).collect()
 }
 
@@ -73,7 +72,9 @@ pub(super) fn is_package(question: &Question) -> bool {
 }
 
 /// The version of this artifact that an object names, if it names it.
-fn named_version(world: &World<'_>, object: &Object, name: &ImageName) -> Option<Version> {
+fn named_version(world: &World<'_>, object: &Object, question: &Question) -> Option<Version> {
+    let name = &question.image.name;
+    let is_chart = |chart: &ChartSpec| is_chart(world, object, chart, question);
     // A registry has `_` where a chart's version has `+`, and so has what asks for a tag there.
     let spelled = |tag: Tag| match name.scheme() {
         Scheme::Oci => tag.borrowed().of_chart().unwrap_or(tag),
@@ -82,12 +83,10 @@ fn named_version(world: &World<'_>, object: &Object, name: &ImageName) -> Option
     let tag = |text: &Option<String>| text.as_deref().and_then(|text| Tag::parse(text).ok()).map(spelled);
     match &object.body {
         Body::HelmRelease(it) => {
-            let chart = it.chart.as_ref().filter(|chart| is_chart(world, object, chart, name))?;
+            let chart = it.chart.as_ref().filter(|chart| is_chart(chart))?;
             Some(Version { tag: tag(&chart.version), digest: None })
         }
-        Body::HelmChart(it) => {
-            is_chart(world, object, &it.spec, name).then(|| Version { tag: tag(&it.spec.version), digest: None })
-        }
+        Body::HelmChart(it) => is_chart(&it.spec).then(|| Version { tag: tag(&it.spec.version), digest: None }),
         Body::Application(app) => {
             let source = app.sources.iter().find(|source| source_name(source).as_ref() == Some(name))?;
             Some(Version { tag: tag(&source.target_revision), digest: None })
@@ -95,7 +94,9 @@ fn named_version(world: &World<'_>, object: &Object, name: &ImageName) -> Option
         Body::Source(it) if object.kind == "OCIRepository" => {
             let named = it.url.as_deref().and_then(|url| ImageName::parse(url).ok())?;
             let digest = it.reference.digest.as_deref().and_then(|text| Digest::parse(text).ok());
-            (named == *name).then(|| Version { tag: tag(&it.reference.tag), digest })
+            // An exact version in place of a range is a tag; Flux asks for a digest before it, and for it before a tag.
+            let exact = tag(&it.reference.semver).filter(is_exact);
+            (named == *name).then(|| Version { tag: exact.or_else(|| tag(&it.reference.tag)), digest })
         }
         Body::Other(it) => {
             let package = ImageReference::parse(&it.package.as_ref()?.wanted).ok()?;
@@ -105,8 +106,10 @@ fn named_version(world: &World<'_>, object: &Object, name: &ImageName) -> Option
     }
 }
 
-/// Whether a chart is the one of this name. The repository that it is from may be invisible; then its own name decides.
-fn is_chart(world: &World<'_>, object: &Object, chart: &ChartSpec, name: &ImageName) -> bool {
+/// Whether a chart is the one of the question. The repository that it is from may be invisible; then its own name decides for an object
+/// that the file in question declares, and for no other.
+fn is_chart(world: &World<'_>, object: &Object, chart: &ChartSpec, question: &Question) -> bool {
+    let name = &question.image.name;
     let to = &chart.source_ref;
     let kind = to.kind.as_deref().unwrap_or("HelmRepository");
     if kind != "HelmRepository" || chart.chart.contains("./") {
@@ -117,8 +120,16 @@ fn is_chart(world: &World<'_>, object: &Object, chart: &ChartSpec, name: &ImageN
             let url = repository.url.as_deref().unwrap_or_default();
             ImageName::chart(url, &chart.chart).is_ok_and(|named| named == *name)
         }
-        _ => name.short() == chart.chart,
+        _ => question.scope.controllers.is_some() && name.short() == chart.chart,
     }
+}
+
+/// Whether a version is one and no range: three numbers.
+fn is_exact(tag: &Tag) -> bool {
+    let numbers = tag.as_str().split(['-', '+', '_']).next().unwrap_or_default();
+    let numbers = numbers.strip_prefix('v').unwrap_or(numbers).split('.');
+    numbers.clone().count() == 3
+        && numbers.into_iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
 }
 
 /// The chart or artifact of an Application's source. Argo CD writes registries without a scheme.

@@ -106,6 +106,8 @@ pub enum SkipReason {
     Variable { name: String },
     PutTogether,
     SharedVariable { name: String, file: String },
+    VariableElsewhere { name: String, file: String },
+    VariableIsNoImage { name: String },
     // Entries and blocks.
     ImagesAlias,
     NotAnEntry,
@@ -170,6 +172,8 @@ impl SkipReason {
             Self::LooksLikeValues { .. }
             | Self::PutTogether
             | Self::SharedVariable { .. }
+            | Self::VariableElsewhere { .. }
+            | Self::VariableIsNoImage { .. }
             | Self::TagElsewhere { .. }
             | Self::VersionRepeated { .. }
             | Self::TextPatch
@@ -310,6 +314,10 @@ impl fmt::Display for SkipReason {
             Self::SharedVariable { name, file } => {
                 write!(f, "the variable `{name}` in {file} is the version of several images: give each one of its own")
             }
+            Self::VariableElsewhere { name, file } => {
+                write!(f, "the variable `{name}` in {file} decides it, where the Compose files that are read by themselves count")
+            }
+            Self::VariableIsNoImage { name } => write!(f, "with the variable `{name}` it is no image with a version"),
             Self::DeclaredTwice => f.write_str("declared twice in policies, for different images"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
             Self::TooManyPins => f.write_str("too many images in one file"),

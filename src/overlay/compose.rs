@@ -7,7 +7,7 @@
 //! Promise: a pin is where the version really comes from: in the Compose file itself, in a default, or in a line of `.env`. A line
 //! that is the version of several images is none's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::collector::not_an_image;
@@ -116,9 +116,19 @@ fn parts(text: &str) -> Option<Vec<ImagePart>> {
     Some(parts)
 }
 
+/// The names of the variables in a text.
+fn variables(text: &str) -> impl Iterator<Item = &str> {
+    let parts = parts(text).unwrap_or_default().into_iter();
+    parts.filter_map(|part| match part {
+        ImagePart::Variable { name, .. } => text.get(name),
+        ImagePart::Fixed(_) => None,
+    })
+}
+
 /// What a text comes to with these variables; `None`: they are not known.
 fn resolve(text: &str, environment: Option<&[EnvLine]>) -> Result<Resolved, SkipReason> {
     let mut whole = String::new();
+    let mut by_line = None;
     let mut sources: Vec<(Range<usize>, VersionSource)> = Vec::new();
     for part in parts(text).ok_or(SkipReason::Template)? {
         let (value, source) = match part {
@@ -131,6 +141,7 @@ fn resolve(text: &str, environment: Option<&[EnvLine]>) -> Result<Resolved, Skip
                 match (line.and_then(|at| Some((at, lines.get(at)?))), default) {
                     (Some((at, line)), default) if default.is_none() || !for_empty || !line.value.is_empty() => {
                         line.fixed.clone()?;
+                        by_line = Some(name);
                         (line.value.as_str(), VersionSource::Line(at, 0..line.value.len()))
                     }
                     (_, Some(default)) => (text.get(default.clone()).unwrap_or_default(), VersionSource::Here(default)),
@@ -142,9 +153,11 @@ fn resolve(text: &str, environment: Option<&[EnvLine]>) -> Result<Resolved, Skip
         whole.push_str(value);
         sources.push((start..whole.len(), source));
     }
-    let reference = ImageReference::parse(&whole).map_err(|error| not_an_image(&error))?;
+    // A value of a `.env` may be a secret: where it makes no image, it is not shown.
+    let said = |reason| by_line.map_or(reason, |name| SkipReason::VariableIsNoImage { name: name.to_owned() });
+    let reference = ImageReference::parse(&whole).map_err(|error| said(not_an_image(&error)))?;
     if reference.version.tag.is_none() && reference.version.digest.is_none() {
-        return Err(SkipReason::NoVersion { image: reference.written });
+        return Err(said(SkipReason::NoVersion { image: reference.written }));
     }
     let version = reference.written.len() + 1..whole.len();
     let holds = |range: &Range<usize>| range.start <= version.start && version.end <= range.end && !range.is_empty();
@@ -220,6 +233,8 @@ pub(super) struct Composed {
     pub(super) skipped: Vec<Skipped>,
     /// Lines of `.env` files: path and line; each image with the place that uses it.
     lines: BTreeMap<(RepoPath, usize), Vec<VariableUse>>,
+    /// The images that have such a line anywhere in them, also where it is not the version; `None`: no image that is known.
+    mentions: BTreeMap<(RepoPath, usize), BTreeSet<Option<ImageName>>>,
 }
 
 impl Composed {
@@ -232,7 +247,9 @@ impl Composed {
         };
         for at in images {
             let skip = |reason| Skipped { line: Some(at.line), ..Skipped::file(path.as_str(), reason) };
-            match (resolve(&at.text, lines), environment) {
+            let resolved = resolve(&at.text, lines);
+            self.mention(&at.text, resolved.as_ref().ok().map(|found| &found.name), environment);
+            match (resolved, environment) {
                 (Err(reason), _) => self.skipped.push(skip(reason)),
                 (Ok(found), EnvFile::Read(file, lines))
                     if let VersionSource::Line(number, range) = found.source.clone() =>
@@ -243,7 +260,8 @@ impl Composed {
                         let users = self.lines.entry((file.clone(), line.line)).or_default();
                         users.push((pin, path.clone(), at.line));
                     } else {
-                        self.skipped.push(skip(SkipReason::Variable { name: line.name.clone() }));
+                        let (name, file) = (line.name.clone(), file.to_string());
+                        self.skipped.push(skip(SkipReason::VariableElsewhere { name, file }));
                     }
                 }
                 (Ok(_), _) if let Err(reason) = &at.fixed => self.skipped.push(skip(reason.clone())),
@@ -256,11 +274,21 @@ impl Composed {
         }
     }
 
+    fn mention(&mut self, text: &str, image: Option<&ImageName>, environment: EnvFile<'_>) {
+        let EnvFile::Read(file, lines) = environment else { return };
+        for name in variables(text) {
+            if let Some(line) = lines.iter().rfind(|line| line.name == name) {
+                self.mentions.entry((file.clone(), line.line)).or_default().insert(image.cloned());
+            }
+        }
+    }
+
     /// Everything found; a line that several images use is no pin.
     pub(super) fn finish(mut self) -> (Vec<Pin>, Vec<Skipped>) {
-        for users in std::mem::take(&mut self.lines).into_values() {
+        for (place, users) in std::mem::take(&mut self.lines) {
             let Some((first, ..)) = users.first() else { continue };
-            if users.iter().all(|(pin, ..)| pin.name == first.name) {
+            let alone = |images: &BTreeSet<Option<ImageName>>| images.iter().all(|it| it.as_ref() == Some(&first.name));
+            if self.mentions.get(&place).is_none_or(alone) {
                 self.pins.push(first.clone());
                 continue;
             }

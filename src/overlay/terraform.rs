@@ -26,6 +26,34 @@ const NAMES: [&str; 7] = ["imagerepository", "imagerepo", "imagename", "reposito
 const TAGS: [&str; 3] = ["imagetag", "tag", "imageversion"];
 const DIGESTS: [&str; 2] = ["imagedigest", "digest"];
 
+/// What stands before `repository` and `tag` where they are of no image.
+const OTHERS: [&str; 5] = ["git", "source", "module", "chart", "helm"];
+/// Beginnings of resources whose `image` is that of a machine.
+const MACHINES: [&str; 22] = [
+    "lxd_",
+    "incus_",
+    "libvirt_",
+    "multipass_",
+    "hcloud_",
+    "digitalocean_droplet",
+    "openstack_",
+    "scaleway_instance",
+    "linode_",
+    "vultr_",
+    "proxmox",
+    "vsphere_",
+    "aws_instance",
+    "aws_launch",
+    "google_compute_instance",
+    "google_compute_disk",
+    "azurerm_linux_virtual",
+    "equinix_",
+    "civo_instance",
+    "ibm_is_",
+    "yandex_compute",
+    "upcloud_",
+];
+
 /// One value, with the name that says what it is.
 struct Attribute {
     /// The name without separators and case: the attribute's, or that of the variable whose default it is.
@@ -49,7 +77,8 @@ pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileS
             docker_image || group.last().is_some_and(|around| around.to_ascii_lowercase().ends_with("images"));
         let attribute =
             Attribute { plain, key: shown(leaf.path), span: leaf.span, content: leaf.content, is_among_images };
-        if attribute.matters() {
+        let of_machine = group.get(1).is_some_and(|kind| MACHINES.iter().any(|machine| kind.starts_with(machine)));
+        if attribute.matters() && !of_machine {
             groups.entry(group).or_default().push(attribute);
         }
     });
@@ -93,6 +122,7 @@ impl Attribute {
         let names = self.is_among_images || ends(&IMAGES) || ends(&NAMES) || ends(&TAGS) || ends(&DIGESTS);
         names
             || self.plain.ends_with("registry")
+            || self.is_of_containers()
             || self.text().is_some_and(|text| text.contains('/') && text.contains(':'))
     }
 
@@ -112,7 +142,16 @@ impl Attribute {
         }
     }
 
+    /// Whether it describes containers: `container_definitions` of ECS, which may be a heredoc or a file.
+    fn is_of_containers(&self) -> bool {
+        self.plain.ends_with("containerdefinitions") && !matches!(self.content, Content::Text(..))
+    }
+
     fn is_image(&self) -> bool {
+        !self.plain.starts_with("ami") && self.names_image()
+    }
+
+    fn names_image(&self) -> bool {
         self.is_among_images || IMAGES.iter().any(|end| self.plain.ends_with(end))
     }
 }
@@ -138,6 +177,7 @@ fn attributes(group: &[Attribute], texts: &mut Texts<'_>) {
 /// The neighbour that names the image of a tag.
 fn pair(group: &[Attribute], tag: &Attribute) -> Option<usize> {
     let stems = TAGS.iter().filter_map(|end| tag.plain.strip_suffix(end));
+    let stems = stems.filter(|stem| !OTHERS.iter().any(|other| stem.ends_with(other)));
     let names = stems.flat_map(|stem| NAMES.iter().map(move |end| format!("{stem}{end}")));
     let is_name = |attribute: &Attribute| match attribute.text() {
         // A name without a version, and no address of a Helm repository or a Git repository.
@@ -181,6 +221,13 @@ fn paired(group: &[Attribute], name: &Attribute, tag: &Attribute, texts: &mut Te
 /// A value that has no neighbour.
 fn alone(attribute: &Attribute, texts: &mut Texts<'_>) {
     let at = Some(attribute.span.start);
+    if let (true, Content::Other(reason)) = (attribute.is_of_containers(), &attribute.content) {
+        return texts.skip(at, reason.clone(), None);
+    }
+    let is_tag = attribute.plain.ends_with("imagetag") && attribute.text().is_some_and(|text| Tag::parse(text).is_ok());
+    if is_tag {
+        return texts.skip(at, SkipReason::NoRepository, None);
+    }
     if !attribute.is_image() {
         // An image under another name is said, if it certainly is one.
         if let Some(reference) = attribute.text().and_then(super::kinds::certain_reference) {

@@ -75,7 +75,11 @@ fn a_variable_is_the_pin_where_env_sets_it() {
         ("acme/web:${TAG}", None, Err("a/compose.yaml 3: the variable `TAG` decides it")),
         ("acme/web:${TAG}", Some("TAG=${OTHER}\n"), Err("a/compose.yaml 3: a template")),
         ("acme/web:${TAG}", Some("TAG=\"1\n2\"\n"), Err("a/compose.yaml 3: written over several")),
-        ("acme/web:${TAG}", Some("TAG=not a tag\n"), Err("a/compose.yaml 3: `not a tag` is not")),
+        (
+            "acme/web:${TAG}",
+            Some("TAG=not a tag\n"),
+            Err("a/compose.yaml 3: with the variable `TAG` it is no image with a version"),
+        ),
         ("acme/web:v${TAG}", Some("TAG=1\n"), Err("a/compose.yaml 3: its tag is put together")),
         ("acme/web:${A:+x}", Some("A=1\n"), Err("a/compose.yaml 3: a template")),
         ("acme/web:${A:-${B}}", Some("A=1\n"), Err("a/compose.yaml 3: a template")),
@@ -163,4 +167,25 @@ fn a_line_of_env_is_edited_and_found_again() {
         !format!("{:?}", super::scan_file(&path(".env"), env.as_bytes())).contains("1.2.3"),
         "values may be secrets"
     );
+}
+
+#[test]
+fn a_value_that_makes_no_image_is_not_shown_and_a_line_used_elsewhere_is_shared() {
+    let service = |name: &str, image: &str| format!("  {name}:\n    image: {image}\n");
+    let env = ("a/.env", "TAG=1.2.3\nDB_PASSWORD=hunter2!secret pass\n");
+    let secret = format!("services:\n{}", service("db", "'acme/db:${DB_PASSWORD}'"));
+    let (pins, skipped) = shown(&tree(&[env, ("a/compose.yaml", &secret)]));
+    assert!(pins.is_empty() && skipped.len() == 1 && skipped[0].contains("`DB_PASSWORD`"), "{pins:?} {skipped:?}");
+    assert!(!format!("{skipped:?}").contains("hunter2"), "{skipped:?}");
+    // The line is more than the version of one image: in the same file, and in another.
+    let both = format!("services:\n{}{}", service("web", "acme/web:${TAG}"), service("api", "acme/api:${TAG}-alpine"));
+    let (pins, skipped) = shown(&tree(&[env, ("a/compose.yaml", &both)]));
+    assert!(pins.is_empty() && skipped.iter().any(|it| it.contains("several images")), "{pins:?} {skipped:?}");
+    let web = format!("services:\n{}", service("web", "acme/web:${TAG}"));
+    let api = format!("services:\n{}", service("api", "acme/api:${TAG}"));
+    let (pins, skipped) = shown(&tree(&[env, ("a/compose.yaml", &web), ("a/compose.prod.yaml", &api)]));
+    assert!(pins.is_empty() && skipped.iter().any(|it| it.contains("several images")), "{pins:?} {skipped:?}");
+    assert!(skipped.iter().any(|it| it.contains("a/.env decides it")), "{skipped:?}");
+    let (pins, _) = shown(&tree(&[env, ("a/compose.yaml", &web), ("a/compose.prod.yaml", &web)]));
+    assert_eq!(pins.len(), 1, "{pins:?}");
 }

@@ -115,3 +115,14 @@ fn what_is_put_together_is_left_alone() {
     check("x.tf", "x = {\n", &[], &["1: not valid HCL"]);
     check("x.tf", "image_repository = var.x\nimage_tag = \"1.2.3\"\n", &[], &["2: "]);
 }
+
+#[test]
+fn what_is_no_container_image_is_none_and_what_may_have_some_is_said() {
+    let text = "git_repository = \"acme/infra\"\ngit_tag = \"v1.2.3\"\nami_image = \"ami-123:abc\"\n\
+                resource \"lxd_instance\" \"a\" {\n  image = \"ubuntu:22.04\"\n}\n";
+    check("main.tf", text, &[], &[]);
+    let text = "resource \"aws_ecs_task_definition\" \"a\" {\n  container_definitions = <<EOF\n[{\"image\":\"acme/hd:1.2.3\"}]\nEOF\n}\n";
+    check("main.tf", text, &[], &["2: "]);
+    let text = "web_image = \"acme/web:1.2.3\"\nweb_image_tag = \"1.2.3\"\n";
+    check("main.tfvars", text, &["1:23 terraform web_image acme/web 1.2.3"], &["2: "]);
+}

@@ -214,6 +214,12 @@ impl Reader {
         let Some(content) = line.get(indent..).filter(|rest| !matches!(rest.first(), None | Some(b'#'))) else {
             return Ok(());
         };
+        // White space alone says nothing, and a tab is no indentation.
+        match content.first() {
+            Some(b'\t') if content.trim_ascii().is_empty() => return Ok(()),
+            Some(b'\t') if self.fields_at.is_none_or(|fields| indent <= fields) => return Err(self.form()),
+            _ => {}
+        }
         // Everything below a field is none of our business, whatever it is; most lines are.
         if self.place == Place::Entries && self.fields_at.is_some_and(|fields| indent > fields) {
             if self.field == Field::Sources {
@@ -565,6 +571,10 @@ generated: 2016-10-06T16:23:20.499029981-06:00
             assert!(error.contains(reason), "{text}: {error}");
         }
         assert!(whole(b"<html></html>").is_err() && whole(b"{\"entries\": 1}").is_err());
+        let index =
+            read("entries:\n  a:\n  - description: |\n      x\n\t\n    version: 2.0.0\n  - version: 1.0.0\n").unwrap();
+        assert_eq!(versions(&index, "a"), ["2.0.0", "1.0.0"], "a line of white space ends nothing");
+        assert!(matches!(read("entries:\n  a:\n\t- version: 1.0.0\n"), Err(IndexError::Form { line: 3 })));
         // A version without a number is no version, and costs the others nothing.
         let index = read("entries:\n  a:\n  - name: a\n  - version: |\n      1.0.0\n  - version: 2.0.0\n").unwrap();
         assert_eq!((versions(&index, "a"), index.dropped), (vec!["2.0.0".to_owned()], 2));
