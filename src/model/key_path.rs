@@ -21,6 +21,13 @@ const MAX_STEPS: usize = 64;
 /// Maximum size of a compiled pattern, and of its cache while matching, in bytes.
 const MAX_COMPILED: usize = 1 << 18;
 
+/// Maximum size of a text that a pattern is looked for in, in bytes.
+const MAX_SEARCHED: usize = 1_000_000;
+/// Maximum number of matches times the bytes of the text: each match may read all that is left of it.
+const MAX_SEARCH: usize = 1 << 32;
+/// Maximum number of matches in a text, whatever its size.
+const MAX_MATCHES: usize = 100_000;
+
 /// Why a declaration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` {reason}", text.escape_debug())]
@@ -201,6 +208,24 @@ pub struct TextMatch {
     pub image: Option<Range<usize>>,
 }
 
+/// Why a pattern is not looked for in a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SearchLimit {
+    /// The text is too large.
+    Size,
+    /// There are too many matches for a text of its size.
+    Matches,
+}
+
+impl fmt::Display for SearchLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size => write!(f, "the file is larger than {} MB", MAX_SEARCHED / 1_000_000),
+            Self::Matches => f.write_str("it matches too often for a file of this size"),
+        }
+    }
+}
+
 impl TextPattern {
     /// Compiles a pattern; `^` and `$` match at the start and end of each line.
     ///
@@ -243,12 +268,26 @@ impl TextPattern {
         self.matches
     }
 
-    /// What it finds in a text; matches in which the group `tag` takes no part do not count.
-    pub fn find<'t>(&'t self, text: &'t str) -> impl Iterator<Item = TextMatch> + 't {
-        self.regex.captures_iter(text).filter_map(|found| {
-            let group = |name| found.name(name).map(|group| group.range());
-            Some(TextMatch { tag: group("tag")?, digest: group("digest"), image: group("image") })
-        })
+    /// What it finds in a text; matches in which the group `tag` takes no part are not reported, but count for the bound.
+    ///
+    /// # Errors
+    /// If the text is too large, or it matches too often.
+    pub fn find(&self, text: &str) -> Result<Vec<TextMatch>, SearchLimit> {
+        if text.len() > MAX_SEARCHED {
+            return Err(SearchLimit::Size);
+        }
+        let most = MAX_MATCHES.min(MAX_SEARCH / text.len().max(1));
+        let mut found = Vec::new();
+        for (number, one) in self.regex.captures_iter(text).enumerate() {
+            if number >= most {
+                return Err(SearchLimit::Matches);
+            }
+            let group = |name| one.name(name).map(|group| group.range());
+            if let Some(tag) = group("tag") {
+                found.push(TextMatch { tag, digest: group("digest"), image: group("image") });
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -338,6 +377,8 @@ impl fmt::Display for KeyPlace {
 /// One declaration: in which files which value is the version of which image.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KeyPath {
+    /// The `paths` of its policy: it says nothing of other files.
+    pub paths: Arc<[PathPattern]>,
     /// The files.
     pub files: Vec<PathPattern>,
     /// Where in them.
@@ -418,6 +459,7 @@ impl KeyPaths {
         let Some(path) = in_repository(&self.below, path) else { return Vec::new() };
         let declared = self.all().iter().filter_map(|key_path| {
             let file = key_path.files.iter().find(|file| file.matches(&path).is_some())?;
+            key_path.paths.iter().find(|paths| paths.matches(&path).is_some())?;
             Some(DeclaredValue { key_path, file, below: &self.below })
         });
         declared.collect()
@@ -435,13 +477,14 @@ impl KeyPaths {
         let mut text = String::new();
         for it in self.all() {
             let files: Vec<&str> = it.files.iter().map(PathPattern::as_str).collect();
+            let paths: Vec<&str> = it.paths.iter().map(PathPattern::as_str).collect();
             let image = it.image.as_ref().map(ImageTemplate::as_str);
             let kind = match &it.place {
                 KeyPlace::Path(_) => "path",
                 KeyPlace::Text(pattern) if pattern.matches() == Matches::One => "one",
                 KeyPlace::Text(_) => "every",
             };
-            text.push_str(&format!("{files:?} {kind} {:?} {image:?}\n", it.place.to_string()));
+            text.push_str(&format!("{paths:?} {files:?} {kind} {:?} {image:?}\n", it.place.to_string()));
         }
         text.push_str(&self.repositories.fingerprint());
         text
@@ -517,11 +560,10 @@ mod tests {
     #[test]
     fn a_pattern_names_its_value() {
         let pattern = |text: &str| TextPattern::parse(text, Matches::One);
-        let found: Vec<_> =
-            pattern(r"^FROM (?P<image>\S+?):(?P<tag>\S+)$").unwrap().find("FROM a:1\r\nFROM b:2\n").collect();
+        let found = pattern(r"^FROM (?P<image>\S+?):(?P<tag>\S+)$").unwrap().find("FROM a:1\r\nFROM b:2\n").unwrap();
         assert_eq!(found.len(), 2, "line ends of both kinds");
         assert_eq!((found[0].tag.clone(), found[1].image.clone()), (7..8, Some(15..16)));
-        assert_eq!(pattern("(?P<tag>x)|y").unwrap().find("y x").count(), 1);
+        assert_eq!(pattern("(?P<tag>x)|y").unwrap().find("y x").unwrap().len(), 1);
         let long = "x".repeat(MAX_TEXT);
         for text in
             ["", "x", "(?P<tag>", "(?P<tag>x)(?P<other>y)", "(?P<tag>(a{1000}){1000})", &format!("(?P<tag>{long})")]
@@ -531,13 +573,50 @@ mod tests {
     }
 
     #[test]
+    fn a_search_is_bounded_by_the_text_and_by_every_match() {
+        let pattern = |text: &str| TextPattern::parse(text, Matches::Every).unwrap();
+        let large = "x".repeat(MAX_SEARCHED);
+        assert_eq!(pattern("^(?P<tag>y)").find(&format!("{large}x")), Err(SearchLimit::Size));
+        // None of the matches has the group.
+        assert_eq!(pattern("(?P<tag>y)|").find(&large), Err(SearchLimit::Matches));
+        assert_eq!(pattern("(?P<tag>1)").find(&"1\n".repeat(20_000)).map(|found| found.len()), Ok(20_000));
+    }
+
+    #[test]
+    fn a_declaration_says_nothing_of_files_beside_the_paths_of_its_policy() {
+        let patterns = |all: &[&str]| all.iter().map(|text| PathPattern::parse(text).unwrap()).collect::<Vec<_>>();
+        let all = |paths: &[&str]| {
+            let place = KeyPlace::Path(ValuePath::parse("a").unwrap());
+            let files = patterns(&["a/**", "b/**"]);
+            KeyPaths::new(vec![KeyPath {
+                paths: patterns(paths).into(),
+                files,
+                place,
+                image: None,
+                origin: "p".into(),
+            }])
+        };
+        let path = |text: &str| RepoPath::parse(text).unwrap();
+        assert!(all(&["a/**"]).name(&path("a/x.yaml")) && !all(&["a/**"]).name(&path("b/x.yaml")));
+        assert!(all(&["a/**"]).below("a").name(&path("x.yaml")) && !all(&["a/**"]).below("b").name(&path("x.yaml")));
+        assert!(!all(&[]).name(&path("a/x.yaml")));
+        assert_ne!(all(&["a/**"]).fingerprint(), all(&["b/**"]).fingerprint());
+    }
+
+    #[test]
     fn an_image_takes_what_the_glob_captures() {
         let files = vec![PathPattern::parse("image-tags/{env}/{app}").unwrap()];
         let image = ImageTemplate::parse("ghcr.io/acme/{app}", &["env", "app"]).unwrap();
         assert!(ImageTemplate::parse("x/{name}", &["app"]).is_err());
         assert!(ImageTemplate::parse("x/{app", &["app"]).is_err());
         let place = KeyPlace::Path(ValuePath::parse("a").unwrap());
-        let all = KeyPaths::new(vec![KeyPath { files, place, image: Some(image), origin: "p".into() }]);
+        let all = KeyPaths::new(vec![KeyPath {
+            paths: vec![PathPattern::parse("**").unwrap()].into(),
+            files,
+            place,
+            image: Some(image),
+            origin: "p".into(),
+        }]);
         let path = |text: &str| RepoPath::parse(text).unwrap();
         let named = |all: &KeyPaths, text: &str| all.of(&path(text)).first().and_then(|it| it.image(&path(text)));
         assert_eq!(named(&all, "image-tags/dev/web").as_deref(), Some("ghcr.io/acme/web"));

@@ -49,8 +49,8 @@ pub use incident::{
     is_web_address, one_line,
 };
 pub use key_path::{
-    DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, Matches, PathStep, TextMatch, TextPattern,
-    ValuePath,
+    DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, Matches, PathStep, SearchLimit, TextMatch,
+    TextPattern, ValuePath,
 };
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::ImageName;
+use super::{ImageName, SearchLimit};
 
 /// Something that was examined and left alone.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -100,6 +100,8 @@ pub enum SkipReason {
     SeveralMatch { place: String, origin: String, count: usize },
     NeedsPattern { origin: String },
     OtherImage { declared: String, written: String },
+    NotSearched { place: String, origin: String, limit: SearchLimit },
+    NotShown,
     DeclaredTwice,
     // Compose.
     BuiltHere,
@@ -200,6 +202,8 @@ impl SkipReason {
             | Self::SeveralMatch { .. }
             | Self::NeedsPattern { .. }
             | Self::OtherImage { .. }
+            | Self::NotSearched { .. }
+            | Self::NotShown
             | Self::DeclaredTwice
             | Self::TooManyPins
             | Self::LfsPointer
@@ -306,6 +310,14 @@ impl fmt::Display for SkipReason {
             Self::OtherImage { declared, written } => {
                 write!(f, "it says {}, and the policy {}", written.escape_debug(), declared.escape_debug())
             }
+            Self::NotSearched { place, origin, limit } => write!(
+                f,
+                "`{}` is not looked for here, because {limit}; {origin} declares it",
+                place.escape_debug()
+            ),
+            Self::NotShown => f.write_str(
+                "no version of the image that the policy declares; the value is not shown, because it may be a secret",
+            ),
             Self::BuiltHere => f.write_str("the image is built by this service, not pulled"),
             Self::Variable { name } => {
                 write!(f, "the variable `{name}` decides it, which no line of a `.env` beside the file sets and no default")
@@ -319,6 +331,7 @@ impl fmt::Display for SkipReason {
             }
             Self::VariableIsNoImage { name } => write!(f, "with the variable `{name}` it is no image with a version"),
             Self::DeclaredTwice => f.write_str("declared twice in policies, for different images"),
+            Self::DeclaredTwice => f.write_str("declared twice in policies, for different images or different parts of the value"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
             Self::TooManyPins => f.write_str("too many images in one file"),
             Self::LfsPointer => f.write_str("kept in Git LFS: only a pointer to it is in the repository"),

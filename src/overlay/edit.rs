@@ -2,14 +2,14 @@
 //!
 //! Promise: the result differs from the original only in the pins' scalars, or there is no result. Every edit first
 //! checks that the bytes still say what the pin says, and is proved afterwards (`prove`). Quotes are kept; a plain
-//! scalar is quoted only if YAML would read the new value as something other than a string.
+//! scalar is quoted only if YAML would read the new value as something other than a string, or the file is JSON.
 //!
 //! Tag and digest move together. A digest that would be left behind is refused, or removed if the caller says so. A new
 //! digest goes where its kind of pin keeps it: behind the tag, or into a `digest` key.
 
 use super::collector::{is_empty_scalar, unquoted};
 use super::prove::{ScalarChange, ScalarHead, prove};
-use super::quote::needs_quotes;
+use super::quote::{needs_json_quotes, needs_quotes};
 use super::{MAX_BYTES, prove_text, splice as texts, too_big};
 use crate::model::{
     Digest, ImageName, MissingKeys, Pin, PinLocation, PinRole, RepoPath, Span, Tag, TextPattern, Version,
@@ -155,10 +155,11 @@ fn edit_yaml(path: &RepoPath, text: &str, edits: &[&PinEdit<'_>], old_digest: Ol
     }
     let (pins, changes) = merge(path, changes)?;
     let mut reason = String::new();
+    let json = needs_json_quotes(path, text);
     // The look of a line decides where a new key goes. A line that looks like a block mapping may be part of a
     // multi-line flow mapping; the proof detects that.
     for style in [Insertion::ByLine, Insertion::Flow] {
-        let new = splice(text, &pins, &changes, style)?;
+        let new = splice(text, (&pins, &changes), style, json)?;
         match prove(text, &new, &changes) {
             Ok(()) => return Ok(new.into_bytes()),
             Err(error) => reason = error,
@@ -320,7 +321,12 @@ fn merge<'p>(
 }
 
 /// The text with all changes made; each change belongs to the pin at the same index in `pins`.
-fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion) -> Result<String, EditError> {
+fn splice(
+    text: &str,
+    (pins, changes): (&[&Pin], &[ScalarChange]),
+    style: Insertion,
+    json: bool,
+) -> Result<String, EditError> {
     let mut new = String::with_capacity(text.len() + 128 * changes.len());
     let mut at = 0;
     for (pin, change) in pins.iter().zip(changes) {
@@ -338,7 +344,7 @@ fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion)
             new.push(' ');
             at = colon + 1;
         }
-        new.push_str(&rewritten(raw, change).ok_or_else(|| moved(pin))?);
+        new.push_str(&rewritten(raw, change, json).ok_or_else(|| moved(pin))?);
         if !change.add.is_empty() {
             let (to, added) = insertion(text, change, style)
                 .ok_or_else(|| refused(pin, "there is no simple place for a new key next to its tag"))?;
@@ -351,8 +357,8 @@ fn splice(text: &str, pins: &[&Pin], changes: &[ScalarChange], style: Insertion)
     Ok(new)
 }
 
-/// A scalar's new bytes; `None` if its bytes have changed.
-fn rewritten(raw: &str, change: &ScalarChange) -> Option<String> {
+/// A scalar's new bytes; `None` if its bytes have changed. In JSON, a text is always quoted.
+fn rewritten(raw: &str, change: &ScalarChange, json: bool) -> Option<String> {
     let inner = unquoted(raw);
     let plain = inner.len() == raw.len();
     let value = if change.old.is_empty() && is_empty_scalar(inner, granit_parser::ScalarStyle::Plain) {
@@ -365,7 +371,7 @@ fn rewritten(raw: &str, change: &ScalarChange) -> Option<String> {
         let quote = raw.get(..1)?;
         return Some(format!("{quote}{value}{quote}"));
     }
-    if value == inner || !needs_quotes(&value) {
+    if value == inner || !(json || needs_quotes(&value)) {
         return Some(value);
     }
     (!value.contains(['"', '\\'])).then(|| format!("\"{value}\""))

@@ -34,6 +34,7 @@ mod quote;
 mod reach;
 mod referred;
 mod scan;
+mod secrets;
 mod splice;
 mod syntax;
 mod terraform;

@@ -6,15 +6,16 @@
 
 use std::ops::Range;
 
-use granit_parser::{Event, Parser};
+use granit_parser::{Event, Parser, ScalarStyle};
 
 use super::Syntax;
 use super::dotenv::{self, EnvLine, is_env_file};
 use super::outline::{self, Content};
 use super::prove::ScalarChange;
+use super::quote::{is_no_text, needs_json_quotes};
 use super::splice::moved;
 use super::tree::options;
-use crate::model::{RepoPath, TextMatch, TextPattern};
+use crate::model::{RepoPath, SkipReason, TextMatch, TextPattern};
 
 /// Checks that `new` is `old` with exactly these changes, sorted by position; returns what is wrong otherwise.
 pub(super) fn prove<'p>(
@@ -30,7 +31,7 @@ pub(super) fn prove<'p>(
         return same_variables((old, new), changes);
     }
     match Syntax::of(path) {
-        Syntax::Yaml | Syntax::Json => same_yaml((old, new), changes),
+        Syntax::Yaml | Syntax::Json => same_yaml((old, new), changes, needs_json_quotes(path, old)),
         syntax @ (Syntax::Toml | Syntax::Hcl) => same_outline(syntax, (old, new), changes),
         Syntax::Text => Ok(()),
     }
@@ -38,8 +39,9 @@ pub(super) fn prove<'p>(
 
 fn matches_again(pattern: &TextPattern, (old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
     let wrong = || format!("`{}` would no longer find the same places", pattern.as_str().escape_debug());
-    let mut now = pattern.find(new);
-    for was in pattern.find(old) {
+    let find = |text| pattern.find(text).map_err(|limit| limit.to_string());
+    let mut now = find(new)?.into_iter();
+    for was in find(old)? {
         let is = now.next().ok_or_else(wrong)?;
         let (version, _) = moved(old, &version(&was), changes).ok_or_else(wrong)?;
         let image = match &was.image {
@@ -60,7 +62,7 @@ fn version(found: &TextMatch) -> Range<usize> {
 }
 
 /// A file that is no YAML as it stands, such as a chart's template, has nothing to compare.
-fn same_yaml((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
+fn same_yaml((old, new): (&str, &str), changes: &[ScalarChange], json: bool) -> Result<(), String> {
     let parse = |text| Parser::new_from_str_with_options(text, options(false));
     if parse(old).any(|event| event.is_err()) {
         return Ok(());
@@ -79,8 +81,21 @@ fn same_yaml((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), S
         if !same {
             return Err(format!("something else would change, at byte {}", range.start));
         }
+        if let Event::Scalar(value, ScalarStyle::Plain, ..) = &is
+            && was != is
+            && (json || is_no_text(value))
+        {
+            return Err(no_text(old, range.start, value));
+        }
     }
     if now.next().is_some() { Err("the new text has more in it".to_owned()) } else { Ok(()) }
+}
+
+/// A version that would be read as a number or the like.
+fn no_text(old: &str, at: usize, value: &str) -> String {
+    let line = old.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1;
+    let value = value.escape_debug();
+    format!("without quotes, `{value}` in line {line} would not be read as a text; write the value there in quotes")
 }
 
 fn same_variables((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
@@ -116,6 +131,23 @@ fn same_outline(syntax: Syntax, (old, new): (&str, &str), changes: &[ScalarChang
         if expected.is_none() || !same_kind {
             return Err(format!("something else would change, at byte {}", span.start));
         }
+        if let Some(change) = changes.iter().find(|it| it.span.start < span.end && span.start < it.span.end)
+            && !is_in_text(old, span, content, change)
+        {
+            return Err(no_text(old, span.start, new.get(new_span.clone()).unwrap_or_default()));
+        }
     }
     Ok(())
+}
+
+/// Whether a changed part of a value is a text or in one; within an expression, it is between quotes.
+fn is_in_text(old: &str, span: &Range<usize>, content: &Content, change: &ScalarChange) -> bool {
+    match content {
+        Content::Other(SkipReason::NotText) => false,
+        Content::Other(SkipReason::Expression) => {
+            let before = old.get(span.start..change.span.start).unwrap_or_default();
+            before.bytes().filter(|byte| *byte == b'"').count() % 2 == 1
+        }
+        Content::Text(..) | Content::Other(_) => true,
+    }
 }

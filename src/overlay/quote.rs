@@ -5,6 +5,26 @@
 //! doubt it quotes. Rules: YAML 1.2.2 section 10.3.2, and the YAML 1.1 type repository for bool, int, float, null,
 //! timestamp.
 
+use serde::de::IgnoredAny;
+
+use crate::model::RepoPath;
+
+/// Whether a file is JSON, by its name or its content, so that its texts are always quoted.
+pub(super) fn needs_json_quotes(path: &RepoPath, text: &str) -> bool {
+    let name = path.file_name();
+    let named = name.rsplit_once('.').is_some_and(|(_, extension)| extension.eq_ignore_ascii_case("json"));
+    let text = text.trim_start_matches('\u{feff}').trim_start();
+    named || (text.starts_with(['{', '[']) && serde_json::from_str::<IgnoredAny>(text).is_ok())
+}
+
+/// Whether a plain scalar is read as something other than a text: a number, a boolean, null, a date.
+pub(super) fn is_no_text(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let number = unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.')
+        && (is_integer(unsigned) || is_float(unsigned) || is_date(unsigned));
+    text.is_empty() || text == "~" || is_word(unsigned.strip_prefix('.').unwrap_or(unsigned)) || number
+}
+
 /// Whether a text must be quoted to be read as a string.
 pub(super) fn needs_quotes(text: &str) -> bool {
     let Some(first) = text.chars().next() else { return true };
@@ -74,7 +94,18 @@ fn is_date(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::needs_quotes;
+    use super::{is_no_text, needs_quotes};
+
+    #[test]
+    fn what_is_no_text_without_quotes() {
+        for text in ["1.10", "-1.5", "+1", ".5", ".inf", "-.inf", ".NaN", "1e3", "true", "~", "", "2024-01-01 10:00:00"]
+        {
+            assert!(is_no_text(text), "{text}");
+        }
+        for text in ["1.2.3", "docker run acme/ci:1.2.3 x", "acme/web:1.10", "v1", "-x", "[1.10]"] {
+            assert!(!is_no_text(text), "{text}");
+        }
+    }
 
     #[test]
     fn what_reads_as_something_else_is_quoted() {

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use super::collector::{Collector, Frame};
+use super::secrets::Secrets;
 use super::tree::{self, Id, Tree};
 use super::{FileScan, MAX_BYTES, ReferredChart, Syntax, dotenv, kinds, referred, terraform, text, values_names};
 use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
@@ -53,31 +54,32 @@ fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result
         return Err((None, SkipReason::LfsPointer));
     }
     let syntax = Syntax::of(path);
-    let mut scan = match syntax {
+    let (mut scan, mut secrets) = match syntax {
         // What is not YAML as it stands may still be a text.
         Syntax::Yaml => match yaml(declared, path, text) {
             Err((_, SkipReason::Sops)) => return Err((None, SkipReason::Sops)),
-            read => read.unwrap_or_else(|whole| left_alone(path, whole)),
+            read => read.unwrap_or_else(|whole| (left_alone(path, whole), Secrets::of_text(text))),
         },
         _ if declared.is_empty() && !path.is_terraform() && !dotenv::is_env_file(path.file_name()) => {
             return Ok(FileScan::default());
         }
         _ if text.contains("ENC[AES256") => return Err((None, SkipReason::Sops)),
-        _ => FileScan::default(),
+        _ => (FileScan::default(), Secrets::None),
     };
     if path.is_terraform() {
         terraform::scan(path, syntax, text, &mut scan);
     }
     if dotenv::is_env_file(path.file_name()) {
         scan.environment = dotenv::parse(text);
+        secrets = Secrets::Variables;
     }
     if !declared.is_empty() {
-        text::declared(path, text, syntax, declared, &mut scan);
+        text::declared(path, text, syntax, (declared, secrets), &mut scan);
     }
     Ok(scan)
 }
 
-fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<FileScan, Whole> {
+fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<(FileScan, Secrets), Whole> {
     let tree = tree::parse(text, kinds::SETTER).map_err(|error| {
         let reason = match text.contains("{{") {
             true => SkipReason::TemplateFile,
@@ -89,7 +91,9 @@ fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<F
     if tree.roots.iter().any(|root| has_sops(&tree, *root) || (encrypted && has_encrypted(&tree, *root))) {
         return Err((None, SkipReason::Sops));
     }
-    collect(declared, path, &tree).ok_or((None, SkipReason::TooManyPins))
+    let secrets = if declared.is_empty() { Secrets::None } else { Secrets::of_tree(&tree) };
+    let scan = collect(declared, path, &tree).ok_or((None, SkipReason::TooManyPins))?;
+    Ok((scan, secrets))
 }
 
 /// Why a file of this size is not read.

@@ -14,7 +14,7 @@ use super::raw;
 pub(super) const MAX_PATTERNS: usize = 100;
 
 /// The declarations of a policy.
-pub(super) fn key_paths(raw: &raw::Policy, sink: &mut Sink<'_>) -> Vec<KeyPath> {
+pub(super) fn key_paths(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Vec<KeyPath> {
     let Some(at) = &raw.key_paths else { return Vec::new() };
     if at.value.is_empty() {
         sink.error_with_hint(at.mark, "the list is empty", "add an entry, or remove the key");
@@ -23,7 +23,8 @@ pub(super) fn key_paths(raw: &raw::Policy, sink: &mut Sink<'_>) -> Vec<KeyPath> 
         sink.error(at.mark, format!("the list has more than {} entries", super::MAX_ENTRIES));
         return Vec::new();
     }
-    at.value.iter().filter_map(|entry| key_path(&raw.name.value, entry, sink)).collect()
+    let paths: Arc<[PathPattern]> = paths.into();
+    at.value.iter().filter_map(|entry| key_path(&raw.name.value, &paths, entry, sink)).collect()
 }
 
 /// How many patterns a policy has.
@@ -38,7 +39,7 @@ pub(super) fn bytes(policy: &Policy) -> usize {
     policy.key_paths.iter().map(one).sum()
 }
 
-fn key_path(policy: &str, at: &At<raw::KeyPath>, sink: &mut Sink<'_>) -> Option<KeyPath> {
+fn key_path(policy: &str, paths: &Arc<[PathPattern]>, at: &At<raw::KeyPath>, sink: &mut Sink<'_>) -> Option<KeyPath> {
     let raw = &at.value;
     let files = list(&raw.files, sink, PathPattern::parse);
     let complete = files.len() == raw.files.value.len() && !files.is_empty();
@@ -50,7 +51,8 @@ fn key_path(policy: &str, at: &At<raw::KeyPath>, sink: &mut Sink<'_>) -> Option<
     let image = image.map(|at| sink.read(at, |text| image_template(text, &captures)).map(|read| read.value));
     let origin = sink.origin(at.mark);
     let origin = Arc::from(format!("the policy `{policy}` ({}:{})", origin.file, origin.line));
-    Some(KeyPath { files, place: place?, image: image.map_or(Some(None), |image| image.map(Some))?, origin })
+    let image = image.map_or(Some(None), |image| image.map(Some))?;
+    Some(KeyPath { paths: Arc::clone(paths), files, place: place?, image, origin })
 }
 
 fn place(at: &At<raw::KeyPath>, sink: &mut Sink<'_>) -> Option<KeyPlace> {

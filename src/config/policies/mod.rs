@@ -164,7 +164,7 @@ fn policy(at: &At<raw::Policy>, sink: &mut Sink<'_>) -> Option<Policy> {
     let name = sink.read(&raw.name, |name| value::name(name));
     let paths = list(&raw.paths, sink, PathPattern::parse);
     let images = raw.images.as_ref().map(|images| list(images, sink, ImagePattern::parse)).unwrap_or_default();
-    let key_paths = key_paths::key_paths(raw, sink);
+    let key_paths = key_paths::key_paths(raw, &paths, sink);
     let fields = fields(raw, &paths, sink);
     Some(Policy { name: name?, paths, images, key_paths, fields, origin: sink.origin(at.mark) })
 }

@@ -1,27 +1,69 @@
 //! Values that a policy declares, in YAML and JSON by their keys; other files and patterns are read in [`text`](super::super::text).
 //!
-//! A declaration says what a value is, and takes precedence over what other kinds make of it.
+//! A declaration says what a value is where the file does not: it takes precedence over what other kinds make of the same image, and
+//! is refused where the file names another one.
+
+use std::collections::{HashMap, HashSet};
 
 use super::{Claim, Recognizer};
 use crate::model::{DeclaredValue, ImageName, KeyPlace, MissingKeys, PathStep, PinKind, PinRole, SkipReason, ValuePath};
-use crate::overlay::collector::{Collector, Parts, ReferenceForm};
+use crate::overlay::collector::{Collector, Draft, Parts, ReferenceForm};
+use crate::overlay::secrets::Secrets;
 use crate::overlay::tree::{Id, NodeKind};
-use crate::overlay::value::read_value;
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind { name: "key-path", summary: "a value that a policy's `keyPaths` names", role: PinRole::Named },
     document: |_, _| Claim::Passed,
     file: |collector| {
-        for declared in collector.declared {
-            if let KeyPlace::Path(keys) = &declared.key_path.place {
-                collector.key_path(declared, keys);
-            }
+        if !collector.declared.is_empty() {
+            collector.key_paths();
         }
     },
 };
 
+/// What is known of the values that are declared.
+struct Known {
+    secrets: Secrets,
+    /// The pin that a value is part of: its index.
+    pins: HashMap<Id, usize>,
+    /// How many pins and reasons are those of other kinds.
+    others: (usize, usize),
+    /// Values that are pins because they are declared.
+    taken: HashSet<Id>,
+    /// Values of which a declaration says more than other kinds.
+    told: HashSet<Id>,
+}
+
+fn parts(draft: &Draft) -> impl Iterator<Item = Id> {
+    [draft.reference, draft.tag, draft.digest].into_iter().flatten()
+}
+
 impl Collector<'_, '_> {
-    fn key_path(&mut self, declared: &DeclaredValue<'_>, keys: &ValuePath) {
+    fn key_paths(&mut self) {
+        let pins = self.drafts.iter().enumerate().flat_map(|(number, draft)| parts(draft).map(move |id| (id, number)));
+        let mut known = Known {
+            secrets: Secrets::of_tree(self.tree),
+            pins: pins.collect(),
+            others: (self.drafts.len(), self.skips.len()),
+            taken: HashSet::new(),
+            told: HashSet::new(),
+        };
+        for declared in self.declared {
+            if let KeyPlace::Path(keys) = &declared.key_path.place {
+                self.key_path(&mut known, declared, keys);
+            }
+        }
+        let (mut drafts, mut skips) = known.others;
+        let is_other = |left: &mut usize| {
+            let other = *left > 0;
+            *left = left.saturating_sub(1);
+            other
+        };
+        self.drafts.retain(|draft| !is_other(&mut drafts) || !parts(draft).any(|id| known.taken.contains(&id)));
+        self.skips.retain(|skip| !is_other(&mut skips) || skip.node.is_none_or(|id| !known.told.contains(&id)));
+    }
+
+    fn key_path(&mut self, known: &mut Known, declared: &DeclaredValue<'_>, keys: &ValuePath) {
         let mut found = self.tree.roots.clone();
         for step in keys.steps() {
             found = found.iter().flat_map(|id| self.children(*id, step)).collect();
@@ -37,7 +79,7 @@ impl Collector<'_, '_> {
         }
         let image = declared.image(self.path);
         for node in found {
-            self.declared_value(node, image.as_deref());
+            self.declared_value(known, node, image.as_deref());
         }
     }
 
@@ -57,27 +99,40 @@ impl Collector<'_, '_> {
         }
     }
 
-    fn declared_value(&mut self, node: Id, image: Option<&str>) {
-        let holds = |ids: [Option<Id>; 3]| ids.contains(&Some(node));
-        let twice = self.drafts.iter().find(|draft| draft.pin.kind == KIND.kind && holds([draft.reference, draft.tag, draft.digest]));
-        if let Some(other) = twice {
-            let name = image.and_then(|image| ImageName::parse(image).ok());
-            if name.is_some_and(|name| name != other.pin.name) {
-                self.broken_declaration(node, SkipReason::DeclaredTwice);
+    fn declared_value(&mut self, known: &mut Known, node: Id, image: Option<&str>) {
+        let secrecy = known.secrets.at(self.tree.node(node).start as usize);
+        let read = self.changeable(node).and_then(|scalar| secrecy.read(&scalar.value, image));
+        let declared = image.and_then(|image| ImageName::parse(image).ok());
+        let other = known.pins.get(&node).and_then(|number| self.drafts.get(*number));
+        // A chart whose repository is in another file has no name of its own here.
+        if let Some(other) = other.filter(|draft| draft.of.is_none()).map(|draft| &draft.pin) {
+            let name = read.as_ref().ok().map(|read| &read.name).or(declared.as_ref());
+            let is_same = name.is_none_or(|name| *name == other.name);
+            match other.kind == KIND.kind {
+                true if is_same => return,
+                true => return self.broken_declaration(node, SkipReason::DeclaredTwice),
+                false if is_same => {}
+                false => {
+                    let declared = read.as_ref().ok().map(|read| read.image.as_str()).or(image).unwrap_or_default().to_owned();
+                    let reason = SkipReason::OtherImage { declared, written: other.image.clone() };
+                    return self.broken_declaration(node, reason);
+                }
             }
-            return;
         }
-        self.drafts.retain(|draft| !holds([draft.reference, draft.tag, draft.digest]));
-        self.skips.retain(|skip| skip.node != Some(node));
-        let read = self.changeable(node).and_then(|scalar| read_value(&scalar.value, image));
+        known.told.insert(node);
+        let before = self.drafts.len();
         match read {
-            Err(reason) => self.skip_image(node, reason, image.and_then(|image| ImageName::parse(image).ok())),
+            Err(reason) => self.skip_image(node, reason, declared),
             Ok(read) if read.written_name.is_some() => self.reference(KIND.kind, node, ReferenceForm::Plain),
             Ok(read) => {
                 let (tag, digest) = if read.tag.is_some() { (Some(node), None) } else { (None, Some(node)) };
                 let missing = MissingKeys::Refused;
                 self.parts(KIND.kind, Parts { image: &read.image, name: None, tag, digest, alias: None, missing });
             }
+        }
+        if self.drafts.len() > before {
+            known.taken.insert(node);
+            known.pins.insert(node, before);
         }
     }
 }

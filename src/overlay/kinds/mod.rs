@@ -44,7 +44,7 @@ use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
-pub(super) use unclaimed::certain_reference;
+pub(super) use unclaimed::{certain_reference, is_numbered};
 
 /// The kind of what policies declare.
 pub(super) const KEY_PATH: PinKind = key_path::KIND.kind;
@@ -127,6 +127,7 @@ impl Collector<'_, '_> {
             Form::Object if kind == "SealedSecret" => return self.skip(root, SkipReason::SealedSecret),
             // Its schemas have fields that are named like images but hold none.
             Form::Object if kind == "CustomResourceDefinition" => return,
+            Form::Mapping if self.is_policy_file(root) => return,
             Form::Object if kind.ends_with("List") && lists > 0 && tree.get(root, "items").is_some() => {
                 let items = tree.get(root, "items").map_or(&[][..], |items| tree.items(items));
                 for item in items {
@@ -146,6 +147,13 @@ impl Collector<'_, '_> {
             self.json_patch(root);
             self.unclaimed(&document);
         }
+    }
+
+    /// Whether a mapping is Landfall's own: the images in it say what is updated, and nothing runs them.
+    fn is_policy_file(&self, root: Id) -> bool {
+        let policies = || self.tree.get(root, "policies").map_or(&[][..], |policies| self.tree.items(policies));
+        self.path.as_str().split('/').any(|folder| folder == ".landfall")
+            || policies().iter().any(|policy| self.tree.get(*policy, "keyPaths").is_some())
     }
 
     /// Whether a mapping counts whatever the file is used for.

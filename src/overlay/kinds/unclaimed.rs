@@ -157,10 +157,14 @@ pub(in crate::overlay) fn certain_reference(text: &str) -> Option<ImageReference
     }
     let tag = reference.version.tag.as_ref()?.as_str();
     let host = text.split('/').next().is_some_and(|host| host.contains('.') && host.contains(char::is_alphabetic));
-    let numbered = tag.trim_start_matches('v').split('.').take(2).filter(|part| starts_with_digit(part)).count() == 2;
     // `example.com/path:8080` may be a port.
     let port = tag.len() >= 4 && tag.bytes().all(|b| b.is_ascii_digit());
-    (numbered || (host && !port)).then_some(reference)
+    (is_numbered(tag) || (host && !port)).then_some(reference)
+}
+
+/// Whether a tag is a version by its numbers: `1.2`, `v1.2.3-rc1`.
+pub(in crate::overlay) fn is_numbered(tag: &str) -> bool {
+    tag.trim_start_matches('v').split('.').take(2).filter(|part| starts_with_digit(part)).count() == 2
 }
 
 fn starts_with_digit(part: &str) -> bool {

@@ -14,7 +14,8 @@ fn declaration(files: &str, place: &str, image: &str) -> KeyPath {
     let files = vec![PathPattern::parse(files).unwrap()];
     let captures: Vec<&str> = files[0].captures().iter().map(String::as_str).collect();
     let image = (!image.is_empty()).then(|| ImageTemplate::parse(image, &captures).unwrap());
-    KeyPath { files, place, image, origin: "the policy `p` (p.yaml:3)".into() }
+    let paths = vec![PathPattern::parse("**").unwrap()].into();
+    KeyPath { paths, files, place, image, origin: "the policy `p` (p.yaml:3)".into() }
 }
 
 fn declared(files: &str, place: &str, image: &str) -> KeyPaths {
@@ -168,14 +169,149 @@ fn yaml_and_json() {
 fn a_declaration_comes_before_what_other_kinds_see() {
     let text = "image:\n  repository: acme/web\n  tag: 1.2.3\n";
     for place in ["image.tag", r"re:tag: (?P<tag>\S+)"] {
-        let tag = declared("values.yaml", place, "acme/other");
+        let tag = declared("values.yaml", place, "acme/web");
         let scan = scan_with(&tag, &path("values.yaml"), text.as_bytes());
-        assert_eq!((scan.pins.len(), scan.values.len(), scan.pins[0].image.as_str()), (1, 0, "acme/other"), "{place}");
+        assert_eq!((scan.pins.len(), scan.values.len(), scan.pins[0].kind.name), (1, 0, "key-path"), "{place}");
         assert_eq!(set(&tag, "values.yaml", text, "2.0.0").unwrap(), text.replace("1.2.3", "2.0.0"));
     }
     let all = |images: [&str; 2]| KeyPaths::new(images.map(|image| declaration("v.toml", "tag", image)).to_vec());
     check_with(&all(["a", "docker.io/library/a"]), "v.toml", "tag = \"1\"\n", &["1:8 key-path tag a 1"], &[]);
     check_with(&all(["a", "b"]), "v.toml", "tag = \"1\"\n", &["1:8 key-path tag a 1"], &["1: declared twice"]);
+}
+
+#[test]
+fn what_the_file_itself_names_is_not_given_another_name() {
+    let entry = "images:\n- name: acme/api\n  newTag: \"1.2.3\"\n";
+    let values = "image:\n  repository: acme/api\n  tag: 1.2.3\n";
+    let deployment = "apiVersion: apps/v1\nkind: Deployment\nspec:\n  template:\n    spec:\n      containers:\n      - image: acme/api:1.2.3\n";
+    for (name, text, place) in [
+        ("kustomization.yaml", entry, "images[0].newTag"),
+        ("kustomization.yaml", entry, "re:newTag: \"(?P<tag>[^\"]+)"),
+        ("values.yaml", values, "image.tag"),
+        ("values.yaml", values, r"re:tag: (?P<tag>\S+)"),
+        ("d.yaml", deployment, "spec.template.spec.containers[0].image"),
+        ("d.yaml", deployment, r"re:image: acme/api:(?P<tag>\S+)"),
+        ("main.tf", "locals {\n  api_image = \"acme/api:1.2.3\"\n}\n", r"re:acme/api:(?P<tag>[^\x22]+)"),
+    ] {
+        let scan = scan_with(&declared("**", place, "acme/web"), &path(name), text.as_bytes());
+        let names: Vec<&str> = scan.pins.iter().chain(&scan.values).map(|pin| pin.image.as_str()).collect();
+        assert_eq!(names, ["acme/api"], "{name} {place}");
+        let said: Vec<String> = scan.skipped.iter().map(super::show_skip).collect();
+        assert!(said.len() == 1 && said[0].contains("it says acme/api, and the policy"), "{name} {place}: {said:?}");
+    }
+    // Part of a value that is declared as a whole.
+    let two = [declaration("f", r"re:TAG=(?P<tag>\S+)", "a"), declaration("f", r"re:TAG=1\.(?P<tag>\S+)", "a")];
+    let key = r"/TAG=(?P<tag>\S+)/";
+    check_with(
+        &KeyPaths::new(two.to_vec()),
+        "f",
+        "TAG=1.2.3\n",
+        &[&format!("1:5 key-path {key} a 1.2.3")],
+        &["1: declared twice"],
+    );
+}
+
+#[test]
+fn a_version_that_would_not_be_read_as_a_text_is_not_written_without_quotes() {
+    let pattern = r"re:tag\x22?\s*[:=]\s*(?P<tag>[\w.]+)";
+    for (name, text, to) in [
+        ("a.yaml", "tag: 1.2.3\n", "1.10"),
+        ("a.yaml", "tag: 1.2.3\n", "1e3"),
+        ("a.yaml", "tag: 1.2\n", "1.10"),
+        ("a.json", "{\"tag\": 1.2}\n", "9.9.9"),
+        ("a.toml", "tag = 1.2\n", "1.10"),
+        ("a.hcl", "tag = 1.2\n", "1.10"),
+        ("a.hcl", "tag = 1.2 + 3\n", "1.10"),
+    ] {
+        let error = set(&declared("**", pattern, "acme/web"), name, text, to).unwrap_err();
+        assert!(
+            error.contains("in line 1 would not be read as a text; write the value there in quotes"),
+            "{name}: {error}"
+        );
+    }
+    let web = declared("**", r"re:web:(?P<tag>[\w.]+)", "acme/web");
+    for (name, text) in [
+        ("a.yaml", "run: docker run acme/web:1.2.3 x\n"),
+        ("a.yaml", "image: acme/web:1.2.3\n"),
+        ("a.hcl", "x = format(\"%s/web:1.2.3\", var.y)\n"),
+        ("a.hcl", "x = \"${var.y}/web:1.2.3\"\n"),
+    ] {
+        assert_eq!(set(&web, name, text, "1.10").unwrap(), text.replace("1.2.3", "1.10"), "{name}");
+    }
+}
+
+#[test]
+fn in_json_a_version_is_quoted() {
+    for (name, text, place) in [
+        ("a.json", "{\"img\":{\"d\":1.2}}", "img.*"),
+        ("a.yaml", "{\"img\":{\"d\":1.2}}", "img.d"),
+        ("kustomization.yaml", "{\"images\":[{\"name\":\"acme/web\",\"newTag\":1.2}]}", "images[0].newTag"),
+    ] {
+        let new = set(&declared("**", place, "acme/web"), name, text, "9.9.9").unwrap();
+        assert_eq!(new, text.replace("1.2", "\"9.9.9\""));
+    }
+}
+
+#[test]
+fn what_may_be_a_secret_is_not_shown() {
+    let secret = "apiVersion: v1\nkind: Secret\nstringData:\n  tag: 1.2.3\n  ref: acme/web:1.2.3\n  password: hunter2\n  key: 'S3cr:t/Value hunter2'\n";
+    let hidden = "no version of the image that the policy declares; the value is not shown";
+    for (text, first) in
+        [(secret.to_owned(), 0), (format!("a: 1\n---\n{secret}"), 2), (format!("{{{{ if .x }}}}\n{secret}"), 1)]
+    {
+        for (place, line, pins) in [
+            ("stringData.tag", 4, 1),
+            ("stringData.ref", 5, 1),
+            ("stringData.password", 6, 0),
+            ("stringData.key", 7, 0),
+            (r"re:password: (?P<tag>.+)", 6, 0),
+            (r"re:key: (?P<tag>.+)", 7, 0),
+            (r"re:(?P<image>key): (?P<tag>.+)", 7, 0),
+        ] {
+            if first == 1 && !place.starts_with("re:") {
+                continue;
+            }
+            let scan = scan_with(&declared("**", place, "acme/web"), &path("s.yaml"), text.as_bytes());
+            let said: Vec<String> = scan.skipped.iter().map(super::show_skip).collect();
+            assert_eq!(scan.pins.len(), pins, "{place}: {said:?}");
+            assert!(!said.iter().any(|said| said.contains("hunter2")), "{said:?}");
+            let reason = format!("{}: {hidden}", line + first);
+            assert_eq!(said.iter().any(|said| said.starts_with(&reason)), pins == 0, "{place}: {said:?}");
+        }
+    }
+    let variable = |value: &str, skips: &[&str]| {
+        let text = format!("KEY={value}\n");
+        let pin = format!("1:5 key-path /KEY=(?P<tag>.+)/ acme/web {value}");
+        let pins = if skips.is_empty() { vec![pin.as_str()] } else { Vec::new() };
+        check_with(&declared(".env", "re:KEY=(?P<tag>.+)", "acme/web"), ".env", &text, &pins, skips);
+    };
+    variable("main", &[]);
+    variable("hunter2 x!", &[&format!("1: {hidden}")]);
+}
+
+#[test]
+fn policies_are_no_images() {
+    let text = "policies:\n- name: a\n  keyPaths:\n  - {files: [x], path: a.tag, image: ghcr.io/acme/web}\n  - {files: [x], path: b, image: ghcr.io/acme/web:1.2.3}\n";
+    for name in [".landfall/policies.yaml", "policies/web.yaml", "deploy/.landfall/x/web.yml"] {
+        let mut index = PinIndex::with(KeyPaths::default());
+        index.update(vec![FileChange::File { path: path(name), bytes: text.as_bytes().to_vec() }]);
+        let found = index.pins(&|_| false);
+        assert!(found.pins.is_empty() && found.skipped.is_empty(), "{name}: {:?}", found.skipped);
+    }
+}
+
+#[test]
+fn twenty_thousand_declared_values_are_found_at_once() {
+    let lines = |line: &str| line.repeat(20_000);
+    let yaml = format!("a:\n{}", lines("- 1.2.3\n"));
+    let toml = format!("a = [\n{}]\n", lines("\"1.2.3\",\n"));
+    for (name, text, place) in
+        [("f", lines("1.2.3\n"), "every:^(?P<tag>.+)$"), ("a.yaml", yaml, "a.*"), ("a.toml", toml, "a.*")]
+    {
+        let declared = KeyPaths::new(vec![declaration("**", place, "acme/web"); 3]);
+        let scan = scan_with(&declared, &path(name), text.as_bytes());
+        assert_eq!((scan.pins.len(), scan.skipped.len()), (20_000, 0), "{name}");
+    }
 }
 
 #[test]
