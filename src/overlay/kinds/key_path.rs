@@ -113,7 +113,8 @@ impl Collector<'_, '_> {
                 true => return self.broken_declaration(node, SkipReason::DeclaredTwice),
                 false if is_same => {}
                 false => {
-                    let declared = read.as_ref().ok().map(|read| read.image.as_str()).or(image).unwrap_or_default().to_owned();
+                    let of_value = read.as_ref().ok().map(|read| read.image.as_str());
+                    let declared = of_value.or(image).unwrap_or_default().to_owned();
                     let reason = SkipReason::OtherImage { declared, written: other.image.clone() };
                     return self.broken_declaration(node, reason);
                 }
