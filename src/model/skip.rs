@@ -330,7 +330,6 @@ impl fmt::Display for SkipReason {
                 write!(f, "the variable `{name}` in {file} decides it, where the Compose files that are read by themselves count")
             }
             Self::VariableIsNoImage { name } => write!(f, "with the variable `{name}` it is no image with a version"),
-            Self::DeclaredTwice => f.write_str("declared twice in policies, for different images"),
             Self::DeclaredTwice => f.write_str("declared twice in policies, for different images or different parts of the value"),
             Self::NotYaml { reason } => write!(f, "not valid YAML: {reason}; the whole file is left alone"),
             Self::TooManyPins => f.write_str("too many images in one file"),
