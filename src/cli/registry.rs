@@ -15,7 +15,7 @@ use super::{CliError, Context, bot, settings};
 
 /// An image as given on the command line.
 pub(super) fn reference(image: &str) -> Result<ImageReference, CliError> {
-    ImageReference::parse(image).map_err(|error| CliError::caused("IMAGE is not an image reference", &error))
+    ImageReference::parse_any(image).map_err(|error| CliError::caused("IMAGE is not an image reference", &error))
 }
 
 /// Every tag that the registry lists, with its creation time if the policy orders by it. The registry is queried with

@@ -30,6 +30,7 @@ const MAX_SHOWN: usize = 50;
 Examples:
   landfall tags ghcr.io/acme/web --semver '^1.2'
   landfall tags nginx:1.27-alpine
+  landfall tags https://charts.example.com/stable/web:1.2.0
   landfall tags --tags-file tags.txt --current v1.2.3 --semver '>=1.0 <2'
   landfall tags acme/web --filter '^b([0-9]+)-' --extract '$1' --numerical asc
 
@@ -39,7 +40,7 @@ if there is one.
 Exit codes: 0 done · 1 nothing qualifies · 2 error · 4 refused"
 )]
 pub(in crate::cli) struct TagsArgs {
-    /// The image whose registry is queried.
+    /// The image whose registry is queried; or a chart or artifact, with its scheme.
     #[arg(value_name = "IMAGE", group = "source")]
     image: Option<String>,
     /// A file with one tag per line, optionally followed by a tab and its RFC 3339 creation time; `-` is standard
