@@ -143,6 +143,9 @@ pub enum SkipReason {
     HelmRepositories { name: String, one: String, other: String },
     ChartWithoutSource,
     ChartInSource,
+    LocalChart,
+    ChartAlias { name: String },
+    LockBeside { lock: String },
 }
 
 impl SkipReason {
@@ -170,7 +173,8 @@ impl SkipReason {
             | Self::Variable { .. }
             | Self::OciRange
             | Self::ChartRange
-            | Self::ChartInSource => SkipWeight::Expected,
+            | Self::ChartInSource
+            | Self::LocalChart => SkipWeight::Expected,
             Self::LooksLikeValues { .. }
             | Self::PutTogether
             | Self::SharedVariable { .. }
@@ -187,7 +191,9 @@ impl SkipReason {
             | Self::CrossplanePackage
             | Self::NoHelmRepository { .. }
             | Self::HelmRepositories { .. }
-            | Self::ChartWithoutSource => SkipWeight::NotUpdated,
+            | Self::ChartWithoutSource
+            | Self::ChartAlias { .. }
+            | Self::LockBeside { .. } => SkipWeight::NotUpdated,
             Self::TooLarge { .. }
             | Self::TooLargeBlob { .. }
             | Self::BudgetSpent { .. }
@@ -428,6 +434,16 @@ impl fmt::Display for SkipReason {
             ),
             Self::ChartWithoutSource => f.write_str(
                 "the version of a chart without `chart` and `sourceRef` beside it, as in a patch: write it into the HelmRelease itself to have it updated",
+            ),
+            Self::LocalChart => f.write_str("a chart in a folder, which has its version in its own Chart.yaml"),
+            Self::ChartAlias { name } => write!(
+                f,
+                "the chart's repository is only named here ({}), and nothing in this file says its address: write that",
+                name.escape_debug()
+            ),
+            Self::LockBeside { lock } => write!(
+                f,
+                "the version is in {lock} beside it, too, with a checksum that Helm makes: update both with `helm dependency update` or `helmfile deps`"
             ),
             Self::ChartInSource => f.write_str(
                 "a chart from a Git repository or a bucket, which has its version in its own Chart.yaml: this one means nothing",

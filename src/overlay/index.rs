@@ -14,7 +14,7 @@ use super::compose::{Composed, EnvFile, env_beside};
 use super::scan::scan_among;
 use super::values_names::ValuesNames;
 use super::{FileScan, IGNORE_FILE, Ignore, Reach};
-use crate::model::{HelmRepositories, KeyPaths, Pin, RepoPath, SkipReason, Skipped};
+use crate::model::{HelmRepositories, KeyPaths, Pin, PinRole, RepoPath, SkipReason, Skipped};
 
 /// Number of threads for a large update.
 const MAX_THREADS: usize = 4;
@@ -277,7 +277,13 @@ impl PinIndex {
                 continue;
             }
             found.skipped.extend(scan.skipped.iter().cloned());
-            found.pins.extend(scan.pins.iter().cloned());
+            let lock = self.lock_beside(path);
+            for pin in &scan.pins {
+                match lock.filter(|_| pin.kind.role == PinRole::Chart) {
+                    None => found.pins.push(pin.clone()),
+                    Some(lock) => found.skipped.push(locked(pin, lock)),
+                }
+            }
             for chart in &scan.charts {
                 match chart.pin(&repositories) {
                     Ok(pin) => found.pins.push(pin),
@@ -336,6 +342,16 @@ impl PinIndex {
         });
         found.pins.extend(new);
         found.skipped.extend(skipped);
+    }
+
+    /// The lock beside a file with charts, if there is one.
+    fn lock_beside(&self, path: &RepoPath) -> Option<&'static str> {
+        let (_, lock) = super::LOCKS.iter().find(|(name, _)| *name == path.file_name())?;
+        let beside = match path.parent() {
+            "" => (*lock).to_owned(),
+            folder => format!("{folder}/{lock}"),
+        };
+        self.files.contains_key(&beside).then_some(*lock)
     }
 
     /// The Helm repositories that its files declare.
@@ -416,6 +432,12 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
     let folder = path.parent();
     let slash = if folder.is_empty() { "" } else { "/" };
     SkipReason::LooksLikeValues { pattern: format!("{folder}{slash}{{app}}.{extension}") }
+}
+
+/// The version of a chart that a lock beside it repeats.
+fn locked(pin: &Pin, lock: &str) -> Skipped {
+    let reason = SkipReason::LockBeside { lock: lock.to_owned() };
+    Skipped { path: pin.path.to_string(), line: Some(pin.line), image: Some(pin.name.clone()), reason }
 }
 
 /// Whether all that there is in a file are templates.

@@ -126,7 +126,11 @@ fn skipped_text(skipped: &Skipped) -> usize {
     skipped.path.len() + image + skipped.reason.to_string().len()
 }
 
-/// Whether a file is worth reading: YAML, JSON, a `Kustomization`, Terraform, a `.env`, or the root's `.landfallignore`.
+/// Files with versions of charts, and what beside them repeats those with checksums.
+const LOCKS: [(&str, &str); 3] =
+    [("Chart.yaml", "Chart.lock"), ("helmfile.yaml", "helmfile.lock"), ("helmfile.yml", "helmfile.lock")];
+
+/// Whether a file is worth reading: YAML, JSON, a `Kustomization`, Terraform, a `.env`, a lock of charts, or the root's `.landfallignore`.
 #[must_use]
 pub fn is_candidate(path: &RepoPath) -> bool {
     let name = path.file_name();
@@ -136,6 +140,7 @@ pub fn is_candidate(path: &RepoPath) -> bool {
         || path.as_str() == IGNORE_FILE
         || path.is_terraform()
         || dotenv::is_env_file(name)
+        || LOCKS.iter().any(|(_, lock)| *lock == name)
 }
 
 /// The same where policies declare more ([`KeyPaths`]).

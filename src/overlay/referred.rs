@@ -5,11 +5,10 @@
 
 use super::FileScan;
 use super::collector::{Collector, is_template, not_an_image};
+use super::kinds::chart_name;
 use super::tree::Id;
 use crate::model::observation::group_of;
-use crate::model::{
-    HelmRepositories, HelmRepository, HelmRepositoryName, ImageName, KeyPaths, Pin, SkipReason, Skipped,
-};
+use crate::model::{HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, Pin, SkipReason, Skipped};
 
 /// Maximum number of repositories of one file, and length of a name or an address.
 const MAX_REPOSITORIES: usize = 2_000;
@@ -58,7 +57,7 @@ impl ReferredChart {
         if is_template(address) {
             return Err(SkipReason::Template);
         }
-        let name = ImageName::chart(address, &self.of.chart).map_err(|error| not_an_image(&error))?;
+        let name = chart_name(address, &self.of.chart).map_err(|error| not_an_image(&error))?;
         Ok(Pin { image: name.to_string(), name, ..self.pin.clone() })
     }
 

@@ -3,12 +3,15 @@
 //! In `spec.chart.spec` of a Flux HelmRelease and `spec` of a HelmChart: `chart`, `version`, and `sourceRef`, which names a
 //! HelmRepository in any file. Of other sources Flux ignores the version (Flux, "Helm Charts").
 //!
+//! In `dependencies` of a `Chart.yaml`, `helmCharts` of a kustomization, `releases` of a helmfile: with the address of the
+//! repository beside them, or in the helmfile's `repositories`.
+//!
 //! In a source of an Argo CD Application or ApplicationSet: `chart`, `targetRevision`, and `repoURL`, which is the address of a Helm
 //! repository, or has no scheme for a container registry (Argo CD, "Helm"). Only whole versions are pins: of a range, the
 //! controller itself chooses one.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
+use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::referred::ChartOf;
 use crate::overlay::tree::Id;
@@ -16,7 +19,7 @@ use crate::overlay::tree::Id;
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
         name: "chart",
-        summary: "the version of a chart in a Flux HelmRelease or HelmChart, or in an Argo CD Application or ApplicationSet",
+        summary: "the version of a chart in a Flux HelmRelease or HelmChart, in an Argo CD Application or ApplicationSet, a Chart.yaml, a kustomization or a helmfile",
         role: PinRole::Chart,
     },
     document,
@@ -30,6 +33,13 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
                 collector.flux_chart(document.root, spec);
             }
             Claim::Taken
+        }
+        (Form::Mapping, ..) if collector.path.file_name() == "Chart.yaml" => {
+            let list = collector.tree.get(document.root, "dependencies");
+            for dependency in list.map_or(&[][..], |list| collector.tree.items(list)) {
+                collector.written_chart(*dependency, ["repository", "name", "version"]);
+            }
+            Claim::Passed
         }
         _ => Claim::Passed,
     }
@@ -82,7 +92,8 @@ impl Collector<'_, '_> {
     }
 
     fn referred_chart(&mut self, of: ChartOf, version: Id) {
-        let name = match ImageName::chart(UNKNOWN, &of.chart) {
+        // In a container registry, a chart may have a path.
+        let name = match ImageName::chart(UNKNOWN, of.chart.rsplit('/').next().unwrap_or("")) {
             Ok(name) => name,
             Err(error) => return self.skip(version, not_an_image(&error)),
         };
@@ -96,12 +107,51 @@ impl Collector<'_, '_> {
         }
     }
 
+    /// A chart with its repository, name and version under these keys.
+    pub(super) fn written_chart(&mut self, of: Id, [repository, name, version]: [&str; 3]) {
+        let tree = self.tree;
+        let Some(version) = tree.get(of, version).filter(|node| !is_empty(tree, *node)) else { return };
+        let address = tree.text_at(of, repository).unwrap_or("");
+        match tree.text_at(of, name) {
+            _ if is_template(address) => self.skip(version, SkipReason::Template),
+            _ if address.is_empty() || address.starts_with("file://") => self.skip(version, SkipReason::LocalChart),
+            _ if !address.contains("://") => self.skip(version, SkipReason::ChartAlias { name: address.to_owned() }),
+            Some(name) => self.chart_version(address, name, version),
+            None => self.skip(version, SkipReason::NoRepository),
+        }
+    }
+
+    /// The chart of a helmfile's release: `NAME/chart` of a repository that the file declares, or an address `oci://`.
+    pub(super) fn helmfile_chart(&mut self, root: Id, release: Id) {
+        let tree = self.tree;
+        let Some(version) = tree.get(release, "version").filter(|node| !is_empty(tree, *node)) else { return };
+        let Some((repository, chart)) = tree.text_at(release, "chart").and_then(|chart| chart.rsplit_once('/')) else {
+            return self.skip(version, SkipReason::LocalChart);
+        };
+        if repository.starts_with("oci://") {
+            return self.chart_version(repository, chart, version);
+        }
+        if repository.starts_with(['.', '/']) {
+            return self.skip(version, SkipReason::LocalChart);
+        }
+        let (repository, folder) = repository.split_once('/').unwrap_or((repository, ""));
+        let all = tree.get(root, "repositories").map_or(&[][..], |all| tree.items(all));
+        let declared = all.iter().find(|it| tree.text_at(**it, "name") == Some(repository));
+        let Some((declared, url)) = declared.and_then(|it| Some((*it, tree.text_at(*it, "url")?))) else {
+            return self.skip(version, SkipReason::ChartAlias { name: repository.to_owned() });
+        };
+        let is_oci = tree.text_at(declared, "oci") == Some("true") && !url.contains("://");
+        let address = format!("{}{}", if is_oci { "oci://" } else { "" }, url.trim_end_matches('/'));
+        let address = if folder.is_empty() { address } else { format!("{address}/{folder}") };
+        self.chart_version(&address, chart, version);
+    }
+
     /// The version of the chart of that name in the repository at an address.
     pub(super) fn chart_version(&mut self, address: &str, chart: &str, version: Id) {
         if is_template(address) || is_template(chart) {
             return self.skip(version, SkipReason::Template);
         }
-        let name = match ImageName::chart(address, chart) {
+        let name = match chart_name(address, chart) {
             Ok(name) => name,
             Err(error) => return self.skip(version, not_an_image(&error)),
         };
@@ -113,6 +163,16 @@ impl Collector<'_, '_> {
         let missing = MissingKeys::Refused;
         let parts = Parts { image: &image, name: None, tag: Some(version), digest: None, alias: None, missing };
         self.named_parts(KIND.kind, name, parts);
+    }
+}
+
+/// The chart of that name in the repository at an address; below one of a container registry, it may have a path.
+pub(in crate::overlay) fn chart_name(address: &str, chart: &str) -> Result<ImageName, ImageError> {
+    match chart.rsplit_once('/') {
+        Some((folder, chart)) if address.starts_with("oci://") => {
+            ImageName::chart(&format!("{}/{folder}", address.trim_end_matches('/')), chart)
+        }
+        _ => ImageName::chart(address, chart),
     }
 }
 

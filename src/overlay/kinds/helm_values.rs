@@ -70,6 +70,7 @@ impl Collector<'_, '_> {
     fn helmfile(&mut self, root: Id) {
         let tree = self.tree;
         for release in tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases)) {
+            self.helmfile_chart(root, *release);
             for key in ["values", "set"] {
                 let Some(list) = tree.get(*release, key) else { continue };
                 if key == "set" {

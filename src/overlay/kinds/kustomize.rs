@@ -55,6 +55,7 @@ impl Collector<'_, '_> {
         }
         let charts = self.tree.get(root, "helmCharts").map_or(&[][..], |charts| self.tree.items(charts));
         for chart in charts {
+            self.written_chart(*chart, ["repo", "name", "version"]);
             if let Some(values) = self.tree.get(*chart, "valuesInline") {
                 self.helm_values(super::helm_values::KIND.kind, values);
             }

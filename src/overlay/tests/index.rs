@@ -327,3 +327,24 @@ fn a_file_alone_has_each_pin_that_it_may_have() {
     let alone = scan_file(&path, &bytes);
     assert!(alone.pins.is_empty() && alone.skipped.len() == 1, "{alone:?}");
 }
+
+#[test]
+fn a_chart_that_a_lock_repeats_is_left_alone() {
+    for (name, lock, text) in [
+        (
+            "x/Chart.yaml",
+            "x/Chart.lock",
+            "apiVersion: v2\ndependencies: [{name: a, version: 1.2.3, repository: 'https://c.example.com'}]\n",
+        ),
+        ("helmfile.yaml", "helmfile.lock", "releases: [{name: a, chart: 'oci://ghcr.io/x/a', version: 1.2.3}]\n"),
+    ] {
+        let mut index = PinIndex::new();
+        index.update(vec![file(name, text), file("y/Chart.lock", "")]);
+        assert_eq!(shown(&index, "").0.len(), 1, "{name}");
+        index.update(vec![file(lock, "dependencies: []\n")]);
+        let (pins, skipped) = shown(&index, "");
+        assert!(pins.is_empty() && skipped.len() == 1 && skipped[0].contains("beside it, too"), "{pins:?} {skipped:?}");
+        index.update(vec![FileChange::Gone { path: lock.to_owned() }]);
+        assert_eq!(shown(&index, "").0.len(), 1, "{name}");
+    }
+}

@@ -377,6 +377,11 @@ fn charts_of_flux() {
         ("version: 1.2.3".to_owned(), &there, "5: the version of a chart without `chart` and `sourceRef`"),
         ("version: 1.2.3, chart: a/b, sourceRef: {name: stable}".to_owned(), &there, "5: `a/b` is not"),
         (
+            "version: 1.2.3, chart: ../b, sourceRef: {name: stable}".to_owned(),
+            &source("{name: stable}", oci),
+            "5: `oci://",
+        ),
+        (
             "version: 1.2.3, chart: ./charts/web, sourceRef: {kind: GitRepository, name: a}".to_owned(),
             &there,
             "5: a chart from a Git repository",
@@ -385,6 +390,48 @@ fn charts_of_flux() {
         check("hr.yaml", &(release(&spec) + source), &[], &[said]);
     }
     check("hr.yaml", &(release(named) + &there), &[], &[]);
+    let below = release("version: 1.2.3, chart: a/b, sourceRef: {name: stable}") + &source("{name: stable}", oci);
+    check("hr.yaml", &below, &[&format!("{at} oci://ghcr.io/acme/charts/a/b 1.2.3")], &[]);
+}
+
+#[test]
+fn charts_of_charts_kustomizations_and_helmfiles() {
+    check(
+        "x/Chart.yaml",
+        "apiVersion: v2\nname: x\nversion: 0.1.0\ndependencies:\n- {name: a, version: 1.2.3, repository: 'https://c.example.com/'}\n- {name: b, version: \
+         '1.2.3', repository: oci://ghcr.io/acme}\n- {name: c, version: 1.x, repository: 'https://c.example.com'}\n- {name: d, version: 1.2.3, repository: \
+         'file://../d'}\n- {name: e, version: 1.2.3, repository: '@stable'}\n- {name: f, version: 1.2.3}\n- {name: g, version: '{{ v }}', repository: \
+         'https://c.example.com'}\n",
+        &[
+            "5:22 chart dependencies[0].version https://c.example.com/a 1.2.3",
+            "6:23 chart dependencies[1].version oci://ghcr.io/acme/b 1.2.3",
+        ],
+        &[
+            "7: a range",
+            "8: a chart in a folder",
+            "9: the chart's repository is only named here (@stable)",
+            "10: a chart in",
+            "11: a template",
+        ],
+    );
+    check(
+        "kustomization.yaml",
+        "helmCharts:\n- {name: a, repo: 'https://c.example.com', version: 1.2.3}\n- {name: b, repo: 'oci://ghcr.io/acme'}\n- {name: c, version: 1.2.3}\n",
+        &["2:53 chart helmCharts[0].version https://c.example.com/a 1.2.3"],
+        &["4: a chart in a folder"],
+    );
+    check(
+        "helmfile.yaml",
+        "repositories:\n- {name: s, url: 'https://c.example.com/x/'}\n- {name: o, url: ghcr.io/acme, oci: true}\nreleases:\n- {name: a, chart: s/a, version: \
+         1.2.3}\n- {name: b, chart: o/b, version: 1.2.3}\n- {name: c, chart: 'oci://ghcr.io/x/c', version: 1.2.3}\n- {name: d, chart: ./d, version: \
+         1.2.3}\n- {name: e, chart: no/e, version: 1.2.3}\n- {name: f, chart: s/f, version: ~1.2}\n- {name: g, chart: s/g}\n",
+        &[
+            "5:34 chart releases[0].version https://c.example.com/x/a 1.2.3",
+            "6:34 chart releases[1].version oci://ghcr.io/acme/b 1.2.3",
+            "7:50 chart releases[2].version oci://ghcr.io/x/c 1.2.3",
+        ],
+        &["8: a chart in a folder", "9: the chart's repository is only named here (no)", "10: a range"],
+    );
 }
 
 #[test]
