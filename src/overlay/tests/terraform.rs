@@ -126,3 +126,14 @@ fn what_is_no_container_image_is_none_and_what_may_have_some_is_said() {
     let text = "web_image = \"acme/web:1.2.3\"\nweb_image_tag = \"1.2.3\"\n";
     check("main.tfvars", text, &["1:23 terraform web_image acme/web 1.2.3"], &["2: "]);
 }
+
+#[test]
+fn what_is_nested_without_end_is_refused_and_overflows_no_stack() {
+    let directives = format!("a = \"{}x{}\"\n", "%{ if true }".repeat(60), "%{ endif }".repeat(60));
+    let brackets = format!("a = {}1{}\n", "[".repeat(60), "]".repeat(60));
+    for text in [&directives, &brackets] {
+        check("main.tf", text, &[], &["1: "]);
+    }
+    let fair = format!("web_image = {}\"acme/web:1.2.3\"{}\n", "[".repeat(20), "]".repeat(20));
+    check("main.tf", &fair, &[], &[]);
+}
