@@ -125,7 +125,7 @@ fn hcl() {
     }
     let web = declared("**", "locals.web", "acme/web");
     check_with(&web, "x.tfvars", "locals = {\n", &[], &["1: not valid HCL: "]);
-    check_with(&web, "x.tf", &"a {\n".repeat(50_000), &[], &["65: not valid HCL: "]);
+    check_with(&web, "x.tf", &"a {\n".repeat(50_000), &[], &["33: not valid HCL: "]);
     check_with(&web, "x.hcl", &format!("a = {}", "[".repeat(50_000)), &[], &["1: not valid HCL: "]);
 }
 

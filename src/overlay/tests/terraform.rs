@@ -135,5 +135,5 @@ fn what_is_nested_without_end_is_refused_and_overflows_no_stack() {
         check("main.tf", text, &[], &["1: "]);
     }
     let fair = format!("web_image = {}\"acme/web:1.2.3\"{}\n", "[".repeat(20), "]".repeat(20));
-    check("main.tf", &fair, &[], &[]);
+    check("main.tf", &fair, &[], &["1: looks like an image"]);
 }
