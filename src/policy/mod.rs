@@ -7,7 +7,7 @@
 //! never written ([`Write::Never`]). A cap in the bot's own configuration is never exceeded, whatever a repository's
 //! policies request.
 //!
-//! Design: [`PathPattern`](crate::model::PathPattern) parses globs with captures, [`schedule`](Schedule) cron in a time zone,
+//! Design: [`PathPattern`] parses globs with captures, [`schedule`](Schedule) cron in a time zone,
 //! [`template`](GroupTemplate) grouping keys; [`PolicySet`] layers policies in order, later fields winning.
 
 mod code_owners;
