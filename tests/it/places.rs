@@ -123,13 +123,16 @@ fn images_in_other_tools_files() {
     check(
         "helmfile-values",
         &["helmfile.yaml:11 helm-values web 1.2.3", "web-prod.yaml:3 helm-values web 1.2.4"],
-        &["helmfile.yaml:7 no `repository` parameter next to the tag"],
+        &[
+            "helmfile.yaml:4 the chart's repository is only named here",
+            "helmfile.yaml:7 no `repository` parameter next to the tag",
+        ],
     );
 }
 
 #[test]
 fn values_by_other_ways() {
-    let chart = "hr.yaml:5 the version of a chart whose repository is not written beside it";
+    let chart = "hr.yaml:5 no file declares the HelmRepository x that the chart comes from";
     check("values-by-generator", &["prod.yaml:3 helm-values web 1.2.3"], &[chart]);
     check("values-in-configmap", &[], &["cm.yaml:8 text inside this value names an image", chart]);
     check(

@@ -223,16 +223,22 @@ fn kinds(snapshot: &Snapshot) -> Vec<Check> {
     checks
 }
 
-/// Resources, one line for each API group: they all begin there, and no line outgrows a terminal.
+/// How many resources of an API group are on a line.
+const IN_A_LINE: usize = 4;
+
+/// Resources, each API group on a line of its own, and the rest of a long one below it: no line outgrows a terminal.
 fn in_lines(resources: Vec<String>) -> String {
     let mut groups: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for resource in resources {
         let (plural, group) = resource.split_once('.').unwrap_or((&resource, ""));
         groups.entry(group.to_owned()).or_default().push(plural.to_owned());
     }
-    let line = |(group, plurals): (String, Vec<String>)| match group.as_str() {
-        "" => plurals.join(", "),
-        group => format!("{group}: {}", plurals.join(", ")),
+    let line = |(group, plurals): (String, Vec<String>)| {
+        let lines: Vec<String> = plurals.chunks(IN_A_LINE).map(|some| some.join(", ")).collect();
+        match group.as_str() {
+            "" => lines.join(",\n  "),
+            group => format!("{group}: {}", lines.join(",\n  ")),
+        }
     };
     groups.into_iter().map(line).collect::<Vec<_>>().join("\n")
 }
