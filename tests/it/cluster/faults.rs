@@ -167,6 +167,12 @@ async fn a_server_that_is_down_is_disconnected_with_its_age_and_comes_back() {
     stub.up();
     let snapshot = synced(&cluster).await;
     assert_eq!(names(&snapshot, WatchedKind::Pod).len(), 2);
+    let told = async {
+        while log.lines_with("is watched again") == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), told).await.expect("the return is told");
     assert_eq!(log.lines_with("is watched again"), 1, "the return of a server is one line");
     let told = log.lines_with("cannot be watched");
     assert!((1..=4).contains(&told), "a server that is gone is told once for each way it shows, not {told} times");
