@@ -19,6 +19,7 @@
 //! | [`plan`] | snapshot → what would be done now, what waits, and why |
 //! | [`init`] | pins → proposed configuration and policies for a repository that is new |
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; what becomes an incident ([`landing::incidents`]) |
+//! | [`verify`] | what a registry holds of signatures → whether it proves what a policy demands |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`page`] | what the bot knows → the web page, its JSON, badges |
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
@@ -55,6 +56,7 @@ pub mod page;
 pub mod plan;
 pub mod policy;
 pub mod select;
+pub mod verify;
 
 pub mod config;
 pub mod document;

@@ -13,7 +13,7 @@ use super::at::At;
 use super::decode::decode;
 use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
-use super::policies::{promote_from, windows};
+use super::policies::{promote_from, verify, windows};
 use super::settings::{
     ClientCertificateSource, ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings,
     SigningKind, SigningSettings, Trigger,
@@ -73,9 +73,20 @@ impl Check<'_, '_> {
         let runbooks = raw.runbooks.as_ref().and_then(|at| self.text(at, value::runbooks));
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
         let server = raw.server.as_ref().and_then(|at| self.server(at));
+        let trusted_root = raw.signatures.as_ref().and_then(|at| self.path(at.value.trusted_root.as_ref()));
         let interval = interval?;
-        let settings =
-            Settings { interval, state_dir, repositories, registries, clusters, notify, runbooks, heartbeat, server };
+        let settings = Settings {
+            interval,
+            state_dir,
+            repositories,
+            registries,
+            trusted_root,
+            clusters,
+            notify,
+            runbooks,
+            heartbeat,
+            server,
+        };
         self.somewhere_to_post(raw, &settings);
         Some(settings)
     }
@@ -319,6 +330,7 @@ impl Check<'_, '_> {
         });
         let promote = raw.promote_from.as_ref().and_then(|at| promote_from(at, self.sink)).map(|promote| promote.value);
         let windows = raw.windows.as_ref().map(|at| windows(at, self.sink).value);
+        let verify = raw.verify.as_ref().and_then(|at| verify(at, self.sink));
         let automerge = raw.automerge.as_ref().map_or(write.contains(&Write::Commit), |at| at.value);
         let minimum_release_age = raw.minimum_release_age.as_ref().and_then(|at| self.text(at, value::duration));
         Some(Cap {
@@ -332,6 +344,7 @@ impl Check<'_, '_> {
             promote_from: promote,
             windows,
             rollback: raw.rollback.as_ref().is_none_or(|at| at.value),
+            verify,
             origin: self.sink.origin(at.mark),
         })
     }

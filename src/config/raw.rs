@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::at::At;
 use super::notify::{Heartbeat, ReceiverKeys};
-use super::raw_policy::{PromoteFrom, Window};
+use super::raw_policy::{PromoteFrom, Verify, Window};
 use super::server::Server;
 use crate::document::kinds::{Keyed, Nothing, Tagged};
 use crate::document::secret::{Credentials, Secret};
@@ -38,6 +38,8 @@ pub(super) struct Config {
     pub(super) docker_config: Option<At<Secret>>,
     /// The only hosts, besides those in `registries`, that images may come from; default: every public one.
     pub(super) allowed_registries: Option<At<Vec<At<String>>>>,
+    /// What signatures of images are checked against.
+    pub(super) signatures: Option<At<Signatures>>,
     /// Clusters to watch.
     #[serde(default)]
     pub(super) clusters: Vec<At<Cluster>>,
@@ -50,6 +52,15 @@ pub(super) struct Config {
     pub(super) heartbeat: Option<At<Heartbeat>>,
     /// The web server of `landfall run`: webhooks, metrics, health; default: none.
     pub(super) server: Option<At<Server>>,
+}
+
+/// What signatures of images are checked against.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "a mapping with `trustedRoot`")]
+pub(super) struct Signatures {
+    /// The file with the authorities of keyless signatures (`trusted_root.json`); default: those of Sigstore's public instance, as they
+    /// were when this version was built.
+    pub(super) trusted_root: Option<At<String>>,
 }
 
 /// A GitOps repository.
@@ -168,6 +179,8 @@ pub(super) struct Cap {
     pub(super) windows: Option<At<Vec<At<Window>>>>,
     /// Whether policies may enable automatic rollbacks there; default `true`.
     pub(super) rollback: Option<At<bool>>,
+    /// The signatures that an image must have there; those that a policy demands must be there as well.
+    pub(super) verify: Option<At<Verify>>,
 }
 
 /// Signatures of commits.

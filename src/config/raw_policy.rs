@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::at::At;
 use crate::model::{Matches, MergeMethod};
@@ -71,6 +72,40 @@ pub(super) struct Policy {
     /// `hold` until somebody releases it, or `alert`, which holds it and is an incident; default: nobody looks, and a
     /// written digest stays.
     pub(super) on_retag: Option<At<OnRetag>>,
+    /// Which signatures an image must have, on the very digest that is written; default: none.
+    pub(super) verify: Option<At<Verify>>,
+}
+
+/// Which signatures an image must have.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, expecting = "signatures as `{ cosign: { key: … } }`")]
+pub(super) struct Verify {
+    /// Whose signatures count.
+    pub(super) cosign: Option<At<Cosign>>,
+    /// Attestations that the image must have, by the same signer: types (URIs), or short names such as `slsaprovenance`. Any one of the
+    /// types that a short name stands for is enough.
+    pub(super) attestations: Option<At<Vec<At<String>>>>,
+    /// Signatures of Notation are not verified.
+    #[schemars(skip)]
+    pub(super) notation: Option<At<IgnoredAny>>,
+}
+
+/// Whose signatures count: either `key`, or `identity` and `issuer`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "a signer as `{ key: PEM }` or `{ identity: …, issuer: … }`"
+)]
+pub(super) struct Cosign {
+    /// The public key in PEM; several, one after the other, of which any one may have signed.
+    pub(super) key: Option<At<String>>,
+    /// Who signed without a key: an e-mail address or the URI of a workflow, exactly as in the certificate.
+    pub(super) identity: Option<At<String>>,
+    /// The OpenID issuer that confirmed the identity, exactly.
+    pub(super) issuer: Option<At<String>>,
+    /// Whether a signature is demanded besides the `attestations`; default `true`. `false` is for images that have attestations alone.
+    pub(super) signature: Option<At<bool>>,
 }
 
 /// Values that are versions of an image: `path` or `pattern` says where in the files.

@@ -26,6 +26,8 @@ pub struct Settings {
     pub repositories: Vec<RepositorySettings>,
     /// Where images may come from.
     pub registries: Registries,
+    /// The file with the authorities of keyless signatures; `None`: those of Sigstore's public instance.
+    pub trusted_root: Option<PathBuf>,
     /// Clusters to watch.
     pub clusters: Vec<ClusterSettings>,
     /// Where alerts go.

@@ -39,7 +39,7 @@ pub use report::{ReportedBranch, Reports, ReportsByName, RepositoryReport};
 pub use repository::{Reader, Repository, RepositoryError, RepositoryPlan, Timing};
 pub use rollback::{RollbackAsk, RollbackOutcome};
 pub use run::{Bot, OnOutcome};
-pub use setup::{SetupError, bot, check, lookup, repository, state_dir, tracker};
+pub use setup::{SetupError, bot, check, lookup, repository, state_dir, tracker, trusted_root};
 pub use sinks::{heartbeat, incident_rules, sinks};
 pub use tracker::{Landed, Rows, SoakPlace, Tracker, TrackerSetup, View, landed};
 pub use vitals::{CYCLE_BUCKETS, RepositoryVitals, Vitals};

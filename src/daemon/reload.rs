@@ -68,6 +68,7 @@ fn files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
         .chain(shown)
         .chain(settings.registries.hosts.iter().filter_map(|registry| registry.ca_file.as_ref()))
         .chain(receivers)
+        .chain(&settings.trusted_root)
 }
 
 #[cfg(test)]

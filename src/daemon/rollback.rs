@@ -5,15 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::model::{Answer, BranchName, ImageName, Tag, Version};
+use crate::model::{Answer, BranchName, ImageName, SignatureEvidence, Tag, Version};
 use crate::plan::{
-    Action, ActionKind, Answers, KnownNames, PastVersion, PinLocation, Plan, RegistryQuery, RollbackDetails, Snapshot,
-    apps_with, pin_locations, rollback_actions, version_before,
+    Action, ActionKind, Answers, Gate, KnownNames, PastVersion, PinLocation, Plan, Queries, RegistryQuery,
+    RollbackDetails, RollbackProof, Snapshot, apps_with, pin_locations, rollback_actions, rollback_proof,
+    version_before,
 };
 use crate::policy::Write;
 
 use crate::daemon::decisions::DecideError;
-use crate::daemon::execute::{Attempt, retry_on_lost_race};
+use crate::daemon::execute::{Attempt, retry_on_lost_race, still_verified};
 use crate::daemon::history::{ChangeFilter, VersionChange};
 use crate::daemon::outcome::ActionOutcome;
 use crate::daemon::queries::Lookup;
@@ -69,7 +70,9 @@ impl Repository {
         let mut bad = BTreeMap::new();
         let raced = retry_on_lost_race(timing.pause, async |_| {
             self.refresh().await?;
-            let RollbackPlan { plans, left } = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
+            let RollbackPlan { mut plans, mut left } = self.rollback_plans(ask, lookup, timing.now, &mut bad).await?;
+            still_verified::hold_moved(&mut plans, lookup).await;
+            left.extend(plans.iter().flat_map(|plan| &plan.holds).map(|hold| hold.reason.clone()));
             let mut outcomes = Vec::new();
             let mut lost = None;
             for plan in &plans {
@@ -129,7 +132,12 @@ impl Repository {
                         location.name, location.overlay
                     )));
                 }
-                match self.target(ask, (&branch, &reading), &location, (&past, &landed), lookup).await {
+                let target = self.target(ask, (&branch, &reading), &location, (&past, &landed), lookup).await;
+                let proved = match target {
+                    Ok(target) => self.signed(&reading, (&location, target), lookup, now).await,
+                    Err(why) => Err(why),
+                };
+                match proved {
                     Ok(target) => targets.push((location, target)),
                     Err(why) => left.push(why),
                 }
@@ -153,6 +161,40 @@ impl Repository {
             }));
         }
         Ok(RollbackPlan { plans, left })
+    }
+
+    /// A target with the proof of its signatures, if they are demanded there; or why it cannot be written. A person's rollback
+    /// passes that gate like everything else.
+    async fn signed(
+        &self,
+        reading: &BranchReading<'_>,
+        (location, (to, basis)): (&PinLocation, (Version, String)),
+        lookup: &Lookup,
+        now: Timestamp,
+    ) -> Result<Target, String> {
+        let mut answers = Answers::default();
+        let mut asked = Queries::default();
+        for _ in 0..PROOF_ROUNDS {
+            let missing = match rollback_proof(&reading.snapshot(&answers, self.soak_states(), now), location, &to) {
+                RollbackProof::NotDemanded => return Ok(Target { to, basis, verified: None }),
+                RollbackProof::Verified(evidence) => {
+                    // What was declared by its tag alone goes back as what the tag was verified to be.
+                    let digest = to.digest.clone().or_else(|| location.with_digest().then(|| evidence.digest.clone()));
+                    return Ok(Target { to: Version { digest, ..to }, basis, verified: Some(evidence) });
+                }
+                RollbackProof::Held(reason) => {
+                    return Err(format!(
+                        "{} in {} does not go back to {to}: {reason}; next: sign that version, choose another with --to TAG, or revert the \
+                         commit in Git by hand",
+                        location.name, location.overlay
+                    ));
+                }
+                RollbackProof::Missing(missing) => missing.without(&asked),
+            };
+            lookup.answer(&missing.registry, now, &mut answers).await;
+            asked.extend(missing);
+        }
+        Err(format!("whether {} at {to} is signed is unknown: there was no answer", location.name))
     }
 
     /// Which app is meant, and which image: a name that is not an app's may be that of an image that only one app has.
@@ -239,6 +281,18 @@ impl Repository {
     }
 }
 
+/// How often what is missing for a proof is asked for: a digest, then its signatures.
+const PROOF_ROUNDS: usize = 4;
+
+/// The version that a place goes back to.
+struct Target {
+    to: Version,
+    /// Why that one.
+    basis: String,
+    /// What proves its signatures, if they are demanded.
+    verified: Option<SignatureEvidence>,
+}
+
 /// Leaves a pull request's branch with other people's commits alone.
 fn unless_foreign(snapshot: &Snapshot<'_>, actions: &[Action]) -> Result<(), DecideError> {
     let foreign = actions.iter().find_map(|action| {
@@ -254,14 +308,9 @@ fn unless_foreign(snapshot: &Snapshot<'_>, actions: &[Action]) -> Result<(), Dec
     }
 }
 
-fn actions(
-    ask: &RollbackAsk,
-    app: &str,
-    snapshot: &Snapshot<'_>,
-    targets: Vec<(PinLocation, (Version, String))>,
-) -> Vec<Action> {
+fn actions(ask: &RollbackAsk, app: &str, snapshot: &Snapshot<'_>, targets: Vec<(PinLocation, Target)>) -> Vec<Action> {
     let mut updates = Vec::new();
-    for (location, (to, basis)) in targets {
+    for (location, Target { to, basis, verified }) in targets {
         debug_assert_ne!(location.effective.write, Write::Never, "such pins are no pin_locations");
         let Some(bad) = location.pins.iter().find(|pin| pin.version != to).map(|pin| pin.version.clone()) else {
             continue;
@@ -272,7 +321,12 @@ fn actions(
             reason: ask.reason.clone(),
             basis,
         };
-        updates.extend(location.back_to(snapshot, &to, back).map(|update| (location, update)));
+        let update = location.back_to(snapshot, &to, back).map(|mut update| {
+            update.passed.extend(verified.as_ref().map(|_| Gate::Signature));
+            update.verified = verified;
+            update
+        });
+        updates.extend(update.map(|update| (location, update)));
     }
     rollback_actions(snapshot, app, updates)
 }

@@ -25,6 +25,7 @@ use crate::registry::{
     HostSettings, Limits, LoginOpening, LoginSettings, LoginTools, RegistryClient, RegistryError, RegistryLogin,
 };
 use crate::store::{Store, StoreError};
+use crate::verify::{TrustedRoot, TrustedRootError};
 use crate::webhooks::SourceError;
 
 use crate::daemon::clock::Clock;
@@ -130,6 +131,14 @@ pub enum SetupError {
         /// Why.
         source: Box<PullError>,
     },
+    /// The trusted root of keyless signatures cannot be used.
+    #[error("signatures cannot be checked against {}", path.display())]
+    TrustedRoot {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TrustedRootError,
+    },
     /// The cache cannot be opened.
     #[error("the cache cannot be opened")]
     Store(#[source] StoreError),
@@ -142,6 +151,7 @@ pub enum SetupError {
 pub async fn bot(settings: &Settings, environment: &Environment, clock: Clock) -> Result<Bot, SetupError> {
     let state = state_dir(settings, environment)?;
     let lookup = lookup(&settings.registries, &settings.clusters, Some(&state), environment, clock.clone())?;
+    let lookup = lookup.trusting(trusted_root(settings)?);
     let mut repositories = Vec::new();
     for repository in &settings.repositories {
         repositories.push(self::repository(repository, &state, environment).await?);
@@ -219,6 +229,20 @@ pub fn lookup(
         tracing::warn!("{note}");
     }
     Ok(Lookup::new(client, store, clock))
+}
+
+/// What keyless signatures are checked against: the operator's file, or Sigstore's public instance as this version knows it.
+///
+/// # Errors
+/// If the file cannot be read, or is no trusted root.
+pub fn trusted_root(settings: &Settings) -> Result<TrustedRoot, SetupError> {
+    let Some(path) = &settings.trusted_root else {
+        let path = PathBuf::from("trusted_root.json of this version");
+        return TrustedRoot::public().map_err(|source| SetupError::TrustedRoot { path, source });
+    };
+    let wrong = |source| SetupError::File { path: path.clone(), source };
+    let text = String::from_utf8(file(path)?).map_err(|_| wrong(std::io::Error::other("it is not UTF-8 text")))?;
+    TrustedRoot::parse(&text).map_err(|source| SetupError::TrustedRoot { path: path.clone(), source })
 }
 
 /// One repository, with its mirror below the state folder.
@@ -300,6 +324,7 @@ pub fn check(
     mirrors: &[Mirror],
 ) -> Result<(), SetupError> {
     drop(lookup(&settings.registries, &settings.clusters, None, environment, clock)?);
+    drop(trusted_root(settings)?);
     for (repository, mirror) in settings.repositories.iter().zip(mirrors) {
         drop(signer(repository, environment)?);
         drop(equipped(repository, mirror.clone(), environment)?);

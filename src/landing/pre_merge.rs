@@ -91,6 +91,10 @@ pub fn held(hold: &Hold) -> Landing {
             let next = "check whether the build of the image has succeeded".to_owned();
             landing(State::Pending, at, CauseCode::ImagePlatform, &hold.reason, next)
         }
+        (Gate::Signature, _) => {
+            let next = "sign this very digest as the policy demands; every cycle looks again".to_owned();
+            landing(State::Paused, at, CauseCode::Dependency, &hold.reason, next)
+        }
         (Gate::Promotion, _) => paused(CauseCode::Dependency, "it has soaked upstream"),
         (Gate::Freeze, _) if hold.until.is_some() => paused(CauseCode::WindowClosed, "the freeze ends"),
         (Gate::Freeze, _) => landing(

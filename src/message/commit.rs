@@ -1,5 +1,6 @@
 //! Commit messages with the trailers of CLI.md.
 
+use crate::model::{SignatureEvidence, SignatureProof};
 use crate::plan::{Gate, Update, trailer};
 
 use super::{change, common_target, line, links, subject};
@@ -111,6 +112,7 @@ fn circumstances(update: &Update) -> Vec<Trailer> {
     if let Some(age) = &update.age {
         trailers.push((trailer::AGE, format!("{} {:.0}", age.clock.as_str(), age.since)));
     }
+    trailers.extend(update.verified.iter().map(|evidence| (trailer::VERIFIED, proofs(evidence))));
     for place in update.promotion.iter().flat_map(|evidence| &evidence.places) {
         let commit = place.commit.as_ref().map_or(String::new(), |commit| format!("@{commit}"));
         let how = match &place.cluster {
@@ -125,6 +127,23 @@ fn circumstances(update: &Update) -> Vec<Trailer> {
         trailers.push((trailer::OVERRIDE, value));
     }
     trailers
+}
+
+/// `sha256:…; signature (log index 1) and attestation … by …`: each signer once, since a commit may have many such lines.
+fn proofs(SignatureEvidence { digest, proofs }: &SignatureEvidence) -> String {
+    let mut by_signer: Vec<(&str, Vec<String>)> = Vec::new();
+    for SignatureProof { what, by, log_index } in proofs {
+        let what = match log_index {
+            Some(index) => format!("{what} (log index {index})"),
+            None => what.to_string(),
+        };
+        match by_signer.iter_mut().find(|(other, _)| other == by) {
+            Some((_, all)) => all.push(what),
+            None => by_signer.push((by, vec![what])),
+        }
+    }
+    let said = by_signer.into_iter().map(|(by, all)| format!("; {} by {by}", all.join(" and ")));
+    format!("{digest}{}", said.collect::<String>())
 }
 
 /// `dev: bump web and api to 1.4.0`.

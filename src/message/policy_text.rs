@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::model::Verification;
 use crate::policy::{Fields, PromoteFrom, Rollback, SourceLocation, Sourced, Window, WindowKind};
 use crate::select::{Direction, Order, TagPolicy};
 
@@ -44,6 +45,10 @@ pub fn policy_fields<'a>(fields: &'a Fields) -> Vec<PolicyFieldText<'a>> {
     row("resume", shown(fields.resume.as_ref(), |resume| resume.as_str().to_owned()));
     row("rollback", shown(fields.rollback.as_ref(), rollback));
     row("onRetag", shown(fields.on_retag.as_ref(), |rule| rule.as_str().to_owned()));
+    row("verify", shown(fields.verify.as_ref(), |verify| verification(verify)));
+    for cap in &fields.cap_verify {
+        row("verify of a cap", shown(Some(cap), |verify| verification(verify)));
+    }
     let pull = &fields.pull_request;
     row("pullRequest.reviewers", shown(pull.reviewers.as_ref(), |reviewers| reviewers.join(", ")));
     row("pullRequest.labels", shown(pull.labels.as_ref(), |labels| labels.join(", ")));
@@ -86,6 +91,11 @@ fn tags(tags: &TagPolicy) -> String {
         parts.push("prereleases".to_owned());
     }
     parts.join(", ")
+}
+
+fn verification(verify: &Verification) -> String {
+    let wanted: Vec<String> = verify.wanted.iter().map(ToString::to_string).collect();
+    format!("{} by {}", wanted.join(" and "), verify.signer)
 }
 
 fn rollback(rollback: &Rollback) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::BranchName;
+use crate::model::{BranchName, SignatureProof, SignedThing};
 use crate::plan::{Evidence, Terms, Update, is_in_place_of_another, why_other_name};
 
 use super::commit::headline;
@@ -50,6 +50,7 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchNam
     text.push_str(&bounded(updates.iter().map(row), ROWS, room * 2 / 3, "updates; the commit's message lists all"));
     for (title, lines, what) in [
         ("Proved", proved(updates), "proofs"),
+        ("Signatures", signed(updates), "signatures"),
         ("Opened by hand", opened(updates), "gates"),
         ("Source", sources(updates), "sources"),
     ] {
@@ -107,6 +108,29 @@ fn proved(updates: &[Update]) -> BTreeSet<String> {
             let commit =
                 proof.commit.as_ref().map_or(String::new(), |commit| format!(", commit {}", code(commit.short())));
             lines.insert(format!("- {} {}: {what}{commit}\n", code(update.name.short()), code(&to)));
+        }
+    }
+    lines
+}
+
+/// One line per proof of a signature: of which digest, and by whom.
+fn signed(updates: &[Update]) -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    for update in updates {
+        let Some(evidence) = &update.verified else { continue };
+        for SignatureProof { what, by, log_index } in &evidence.proofs {
+            let log = log_index.map_or(String::new(), |index| format!(", number {index} in the transparency log"));
+            let what = match what {
+                SignedThing::Image => "signed".to_owned(),
+                SignedThing::Attestation(kind) => format!("attestation {}", code(kind.as_str())),
+            };
+            lines.insert(format!(
+                "- {} {} ({}): {what} by {}{log}\n",
+                code(update.name.short()),
+                code(&versions(update).1),
+                code(evidence.digest.as_str()),
+                code(by)
+            ));
         }
     }
     lines

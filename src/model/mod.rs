@@ -31,11 +31,13 @@ mod names;
 pub mod observation;
 mod pattern;
 mod pin;
+mod public_key;
 mod pull;
 mod quota;
 mod review;
 mod skip;
 mod update;
+mod verification;
 mod visible;
 pub mod wildcard;
 
@@ -59,9 +61,14 @@ pub use names::{instead, nearest};
 pub(crate) use pattern::without_extension;
 pub use pattern::{Captures, ImagePattern, PathPattern, PatternError};
 pub use pin::{MissingKeys, Pin, PinAlias, PinKind, PinLocation, PinRole, Span};
+pub use public_key::{PublicKey, PublicKeyError, PublicKeys};
 pub use pull::{DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullRequest, PullRequestSpec, PullState};
 pub use quota::Quota;
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use skip::{SkipReason, SkipWeight, Skipped};
 pub use update::UpdateId;
+pub use verification::{
+    BesideSignature, COSIGN_SIGN, Interest, PredicateType, SignatureDocument, SignatureEvidence, SignatureProof,
+    SignatureVerdict, SignedThing, Signer, Verification,
+};
 pub use visible::{is_invisible, push_escaped, visible};

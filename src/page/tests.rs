@@ -90,6 +90,7 @@ fn hold(row: &Tracked, from: &str, gate: Gate, reason: &str, until: Option<Times
         promotion: None,
         passed: Vec::new(),
         age: None,
+        verified: None,
         overridden: None,
         rollback: None,
     };

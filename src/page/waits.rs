@@ -168,7 +168,7 @@ fn party(row: &Tracked, hold: Option<&Hold>) -> AwaitedParty {
         Gate::Approval if answered => AwaitedParty::Decider,
         Gate::Approval => AwaitedParty::Reviewers,
         Gate::Hold | Gate::Freeze => AwaitedParty::Decider,
-        Gate::Platforms => AwaitedParty::Builders,
+        Gate::Platforms | Gate::Signature => AwaitedParty::Builders,
         Gate::Promotion => AwaitedParty::Upstream,
         Gate::Window | Gate::MinimumReleaseAge | Gate::Rate => AwaitedParty::Time,
     }

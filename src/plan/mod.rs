@@ -32,7 +32,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{
-    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, Skipped, UpdateId, Version,
+    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, SignatureEvidence, Skipped,
+    UpdateId, Version,
 };
 use crate::policy::PolicySet;
 
@@ -55,7 +56,8 @@ pub use queries::{
 pub use request::{Evidence, Override, PromotionRequest, Proof};
 pub use retag::{PushedAgain, TagRecord, TagRecords, TagSighting};
 pub use rollback::{
-    PastVersion, PinLocation, RollbackDetails, apps_with, pin_locations, rollback_actions, version_before,
+    PastVersion, PinLocation, RollbackDetails, RollbackProof, apps_with, pin_locations, rollback_actions,
+    rollback_proof, version_before,
 };
 pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
@@ -63,7 +65,7 @@ pub use soak::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 pub mod trailer {
     pub use super::ledger::{
         AGE, BY, DECISION, ENVIRONMENT, FROM, GATES, IMAGE, MARK, OVERLAY, OVERRIDE, POLICY, PROMOTED_FROM, REASON,
-        RELEASE, ROLLBACK, SOURCE, TO, UPDATE,
+        RELEASE, ROLLBACK, SOURCE, TO, UPDATE, VERIFIED,
     };
 }
 
@@ -289,6 +291,8 @@ pub struct Update {
     pub passed: Vec<Gate>,
     /// How old the image is, if a gate required that.
     pub age: Option<ReleaseAge>,
+    /// What proves its signatures, if they are demanded: the digest in it is the one that is written.
+    pub verified: Option<SignatureEvidence>,
     /// The gates that a person has opened for it.
     pub overridden: Option<Override>,
     /// Why it goes back to an older version, if it does.
@@ -382,6 +386,8 @@ pub enum Gate {
     Hold,
     /// Waiting for a review.
     Approval,
+    /// A demanded signature is not proved.
+    Signature,
 }
 
 impl Gate {
@@ -397,6 +403,7 @@ impl Gate {
             Self::Rate => "rate",
             Self::Hold => "hold",
             Self::Approval => "approval",
+            Self::Signature => "signature",
         }
     }
 }

@@ -1,12 +1,13 @@
 //! What the planner knows about the outside, and what it still needs to know.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use crate::model::{
     Answer, BranchName, Checks, CommitId, Digest, ImageName, Listing, Manifest, Pin, PinKind, PullRequest, RepoPath,
-    Reviews, Tag, UpdateId, Version,
+    Reviews, SignatureVerdict, Tag, UpdateId, Verification, Version,
 };
 
 use super::pull_requests::CarriedUpdate;
@@ -80,6 +81,8 @@ pub enum RegistryQuery {
     Written(ImageName, Tag),
     /// The creation time of a tag's image, for ordering; a cached answer will do.
     Created(ImageName, Tag),
+    /// Whether this digest has the signatures that are demanded.
+    Signatures(ImageName, Digest, Arc<Verification>),
 }
 
 impl RegistryQuery {
@@ -92,7 +95,8 @@ impl RegistryQuery {
             | Self::Digest(name, _)
             | Self::Manifest(name, _)
             | Self::Written(name, _)
-            | Self::Created(name, _) => name,
+            | Self::Created(name, _)
+            | Self::Signatures(name, ..) => name,
         }
     }
 }
@@ -201,6 +205,8 @@ pub struct Answers {
     pub first_seen: HashMap<(ImageName, Digest), Timestamp>,
     /// Creation times of tags; `Known(None)` if the image has none.
     pub created: HashMap<(ImageName, Tag), Answer<Option<Timestamp>>>,
+    /// Signatures of digests.
+    pub signatures: HashMap<(ImageName, Digest, Arc<Verification>), Answer<SignatureVerdict>>,
     /// Pull requests by head branch, newest first.
     pub pulls: HashMap<BranchName, Answer<Vec<PullRequest>>>,
     /// Where the versions of pins come from, on the planned branch.

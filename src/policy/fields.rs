@@ -1,12 +1,13 @@
 //! The fields of a policy, each with its place in a file.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::model::{BranchName, ImageName, KeyPath, MergeMethod, RepoPath};
+use crate::model::{BranchName, ImageName, KeyPath, MergeMethod, RepoPath, Verification};
 use crate::select::TagPolicy;
 
 use super::{GroupTemplate, ImagePattern, PathPattern, Window};
@@ -134,6 +135,17 @@ pub struct Fields {
     pub rollback: Option<Sourced<Rollback>>,
     /// What happens when a written tag is pushed again as another image; `None`: nobody looks.
     pub on_retag: Option<Sourced<OnRetag>>,
+    /// Which signatures an image must have.
+    pub verify: Option<Sourced<Arc<Verification>>>,
+    /// What the caps that apply demand of signatures; all of it counts. Policies cannot set it.
+    pub cap_verify: Vec<Sourced<Arc<Verification>>>,
+}
+
+impl Fields {
+    /// Everything that is demanded of an image's signatures, the policy's own first.
+    pub fn verifications(&self) -> impl Iterator<Item = &Sourced<Arc<Verification>>> {
+        self.verify.iter().chain(&self.cap_verify)
+    }
 }
 
 /// What happens when a tag is pushed again as another image.
@@ -386,6 +398,8 @@ pub struct Cap {
     pub windows: Option<Vec<Window>>,
     /// Whether policies may enable automatic rollbacks.
     pub rollback: bool,
+    /// The signatures that an image must have, besides those that policies demand.
+    pub verify: Option<Sourced<Arc<Verification>>>,
     /// Where it was written.
     pub origin: SourceLocation,
 }
@@ -444,6 +458,7 @@ impl Cap {
         if let Some(windows) = &self.windows {
             fields.cap_windows.push(Sourced { value: windows.clone(), origin: self.origin.clone() });
         }
+        fields.cap_verify.extend(self.verify.clone());
         if !self.rollback && fields.rollback.take().is_some() {
             beyond.push("`rollback` is not allowed there, so a person rolls back".to_owned());
         }
@@ -482,6 +497,7 @@ impl Fields {
         replace(&mut self.resume, later.resume.as_ref());
         replace(&mut self.rollback, later.rollback.as_ref());
         replace(&mut self.on_retag, later.on_retag.as_ref());
+        replace(&mut self.verify, later.verify.as_ref());
         let (own, other) = (&mut self.pull_request, &later.pull_request);
         replace(&mut own.reviewers, other.reviewers.as_ref());
         replace(&mut own.labels, other.labels.as_ref());

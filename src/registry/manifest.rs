@@ -93,7 +93,7 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
     Ok(found)
 }
 
-async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {
+pub(super) async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {
     let url = session.url(&format!("manifests/{reference}"))?;
     let limit = MAX_MANIFEST.min(session.limits.max_body);
     session.send(&Ask { method, ..Ask::get(url, ACCEPT, limit) }).await
@@ -122,7 +122,7 @@ fn verified(answer: &RegistryResponse) -> Result<Digest, Failure> {
     Ok(declared)
 }
 
-fn matches(body: &[u8], expected: &Digest) -> Result<(), Failure> {
+pub(super) fn matches(body: &[u8], expected: &Digest) -> Result<(), Failure> {
     let algorithm = if expected.as_str().starts_with("sha512:") { "sha512" } else { "sha256" };
     let is = computed(algorithm, body)?;
     if is == *expected {
@@ -294,7 +294,7 @@ fn is_image_config(media_type: &str) -> bool {
     matches!(media_type, IMAGE_CONFIG_MEDIA_TYPE | IMAGE_DOCKER_CONFIG_MEDIA_TYPE)
 }
 
-fn descriptor_digest(text: &str) -> Result<Digest, Failure> {
+pub(super) fn descriptor_digest(text: &str) -> Result<Digest, Failure> {
     Digest::parse(text).map_err(|_| Failure::protocol("the manifest names something that is not a digest"))
 }
 

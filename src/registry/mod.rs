@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::model::{Digest, ImageName, Manifest, Quota, Scheme, Tag};
+use crate::model::{Digest, ImageName, Interest, Manifest, Quota, Scheme, SignatureDocument, Tag};
 
 mod accepted;
 mod authorization;
@@ -43,6 +43,7 @@ mod login;
 mod manifest;
 mod realm;
 mod settings;
+mod signatures;
 mod token;
 
 pub use crate::model::Validators;
@@ -53,6 +54,7 @@ pub use login::{
     TokenLogin,
 };
 pub use settings::{HostSettings, Limits, TagsAnswer};
+pub use signatures::SoughtDocuments;
 
 use crate::http::{address, link, retry};
 use exchange::Session;
@@ -172,6 +174,28 @@ impl RegistryClient {
         }
         let tag = &tag.in_registry();
         operation.finish(manifest::manifest(&operation.session, tag)).await
+    }
+
+    /// Hands what the registry holds of an image's signatures to `take`, until that wants no more. Nothing of it is checked but that
+    /// each document has the digest by which it is named.
+    ///
+    /// # Errors
+    /// If the registry does not answer: whether there are any is unknown then.
+    pub async fn signatures(
+        &self,
+        image: &ImageName,
+        (digest, sought): (&Digest, SoughtDocuments),
+        take: &mut (dyn FnMut(&SignatureDocument) -> Interest + Send),
+    ) -> Result<(), RegistryError> {
+        let image = &*self.origin(image);
+        let host = self.host(image)?;
+        if image.helm_repository().is_some() {
+            // A chart of an index has no referrers; what is not there is not signed.
+            return Ok(());
+        }
+        let request = format!("looking for signatures of {}", digest.short());
+        let operation = Operation::begin(self, &host, image, request).await?;
+        operation.finish(signatures::signatures(&operation.session, (digest, sought), take)).await
     }
 
     /// HTTP requests sent so far, including those to token services, redirects and retries.
@@ -332,6 +356,9 @@ mod tests {
         is_send(&client.tags(&image, None));
         is_send(&client.resolve(&image, &tag));
         is_send(&client.manifest(&image, &tag));
+        let digest = Digest::parse(&format!("sha256:{}", "a".repeat(64))).unwrap();
+        let mut take = |_: &SignatureDocument| Interest::More;
+        is_send(&client.signatures(&image, (&digest, SoughtDocuments::Signatures), &mut take));
     }
 
     #[test]

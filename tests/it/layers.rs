@@ -11,6 +11,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("policy", &["model", "select"]),
     ("overlay", &["model"]),
     ("init", &["model", "overlay"]),
+    ("verify", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
@@ -33,7 +34,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "webhooks",
+            "cluster", "notify", "store", "document", "webhooks", "verify",
         ],
     ),
     ("server", &["model", "config", "daemon", "page", "webhooks", "meter"]),
@@ -66,7 +67,7 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init", "page"];
+const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init", "page", "verify"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {

@@ -14,6 +14,7 @@ use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
 use crate::plan::{Answers, BRANCH_ROOT, RegistryQuery};
 use crate::webhooks::SourceSettings;
 
+use super::doctor_signatures::{self, Demanded};
 use super::{CliError, Context, Exit, Output, Paint, bot, remote, settings, table};
 
 /// How long a cluster may take to list its objects.
@@ -38,7 +39,7 @@ pub(in crate::cli) struct DoctorArgs {
 /// The result of one check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
-enum Status {
+pub(super) enum Status {
     Ok,
     /// Not checked, with the reason.
     Skipped,
@@ -47,12 +48,12 @@ enum Status {
 }
 
 #[derive(Debug, Serialize)]
-struct Check {
-    /// What was checked: repository, push, forge, registry, cluster, receiver or webhook.
-    kind: String,
-    name: String,
-    status: Status,
-    message: String,
+pub(super) struct Check {
+    /// What was checked: repository, push, forge, registry, signatures, cluster, receiver or webhook.
+    pub(super) kind: String,
+    pub(super) name: String,
+    pub(super) status: Status,
+    pub(super) message: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -125,6 +126,7 @@ fn receiver(tested: Tested) -> Check {
 fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     let mut checks = Vec::new();
     let mut images: BTreeMap<ImageName, Option<Tag>> = BTreeMap::new();
+    let mut demanded = Demanded::new();
     for repository in &settings.repositories {
         let (status, message) = match remote::read(settings, repository) {
             Ok(read) if !read.problems.is_empty() => {
@@ -132,6 +134,7 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
                 (Status::Failed, format!("its policies cannot be used: {first}"))
             }
             Ok(read) => {
+                doctor_signatures::collect(&read.policies, &read.found.pins, &mut demanded);
                 images.extend(read.found.pins.iter().map(|pin| (pin.name.clone(), pin.version.tag.clone())));
                 let count =
                     |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
@@ -146,6 +149,7 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
         checks.extend(forge(settings, repository));
     }
     checks.extend(registries(settings, &images)?);
+    checks.extend(doctor_signatures::checks(settings, &demanded)?);
     checks.extend(clusters(settings)?);
     checks.extend(configured_receivers(settings));
     checks.extend(webhooks(settings));
@@ -272,7 +276,7 @@ fn webhooks(settings: &Settings) -> Vec<Check> {
     sources.map(check).collect()
 }
 
-fn failed(error: &CliError) -> (Status, String) {
+pub(super) fn failed(error: &CliError) -> (Status, String) {
     let status = if error.exit_code() == 4 { Status::Refused } else { Status::Failed };
     (status, error.in_one_line())
 }

@@ -5,6 +5,7 @@ mod completion;
 mod demo;
 mod diagnose;
 mod doctor;
+mod doctor_signatures;
 mod explain;
 mod freeze;
 mod github_app;

@@ -46,7 +46,8 @@ pub(in crate::cli) struct PromoteArgs {
     dry_run: bool,
 }
 
-/// The gates that a person may open. Approval is not among them: it is a person's decision already.
+/// The gates that a person may open. Approval is not among them: it is a person's decision already. Nor is the signature: what is not
+/// signed is never written.
 fn gate(text: &str) -> Result<Gate, String> {
     const OPENED: [Gate; 7] =
         [Gate::Window, Gate::Freeze, Gate::MinimumReleaseAge, Gate::Platforms, Gate::Promotion, Gate::Rate, Gate::Hold];

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::daemon::{ActionFailure, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
-use crate::model::{CauseCode, CommitId, FailureCode, Version};
+use crate::model::{CauseCode, CommitId, FailureCode, SignatureEvidence, SignatureProof, SignedThing, Version};
 use crate::plan::{ActionKind, Hold, Update, why_other_name};
 
 /// The part of the report for one repository.
@@ -175,6 +175,45 @@ pub(in crate::cli) struct UpdateReport {
     to: Version,
     /// The files that change.
     files: Vec<String>,
+    /// What proves its signatures, if they are demanded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signatures: Option<SignaturesReport>,
+}
+
+/// The proof of an image's signatures.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct SignaturesReport {
+    /// The digest that is signed.
+    digest: String,
+    /// Each signature that counts.
+    proofs: Vec<ProofReport>,
+}
+
+/// One signature.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct ProofReport {
+    /// The type of an attestation; `null` for a plain signature.
+    attestation: Option<String>,
+    /// Whose it is: a key's fingerprint, or an identity and its issuer.
+    by: String,
+    /// Its number in the transparency log, if that is proved.
+    log_index: Option<u64>,
+}
+
+impl From<&SignatureEvidence> for SignaturesReport {
+    fn from(evidence: &SignatureEvidence) -> Self {
+        let proof = |proof: &SignatureProof| ProofReport {
+            attestation: match &proof.what {
+                SignedThing::Image => None,
+                SignedThing::Attestation(kind) => Some(kind.to_string()),
+            },
+            by: proof.by.clone(),
+            log_index: proof.log_index,
+        };
+        Self { digest: evidence.digest.to_string(), proofs: evidence.proofs.iter().map(proof).collect() }
+    }
 }
 
 impl From<&Update> for UpdateReport {
@@ -189,6 +228,7 @@ impl From<&Update> for UpdateReport {
             from: update.from.clone(),
             to: update.to.clone(),
             files: update.files().into_iter().map(ToString::to_string).collect(),
+            signatures: update.verified.as_ref().map(SignaturesReport::from),
         }
     }
 }

@@ -232,6 +232,7 @@ fn waits(gate: Gate) -> String {
         Gate::MinimumReleaseAge => "waits for its minimum age".to_owned(),
         Gate::Platforms => "not usable".to_owned(),
         Gate::Rate => "waits for its turn".to_owned(),
+        Gate::Signature => "signature not proved".to_owned(),
         Gate::Approval | Gate::Window | Gate::Promotion => format!("waits for {}", gate.as_str()),
         Gate::Freeze => "waits (freeze)".to_owned(),
     }

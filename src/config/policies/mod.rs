@@ -21,6 +21,9 @@ use super::{value, yaml};
 mod key_paths;
 mod pull_request;
 mod starving;
+mod verify;
+
+pub(super) use verify::verify;
 
 /// Maximum number of policies in one file, and of paths or images in one policy.
 const MAX_ENTRIES: usize = 1_000;
@@ -110,6 +113,7 @@ pub fn policy_warnings(set: &PolicySet) -> Vec<Diagnostic> {
         warnings.push(Diagnostic::warning(origin, message).with_hint("add `write: commit` or `write: pull-request`"));
     }
     warnings.extend(starving::warnings(set));
+    warnings.extend(verify::warnings(set));
     warnings
 }
 
@@ -227,6 +231,8 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         resume: sink.keep(raw.resume.as_ref()),
         rollback: raw.rollback.as_ref().and_then(|at| rollback(at, sink)),
         on_retag: sink.keep(raw.on_retag.as_ref()),
+        verify: raw.verify.as_ref().and_then(|at| verify(at, sink)),
+        cap_verify: Vec::new(),
     }
 }
 

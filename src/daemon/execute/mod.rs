@@ -15,6 +15,7 @@ mod pull_request;
 mod remote;
 pub(super) mod sources;
 mod stale_base;
+pub(super) mod still_verified;
 #[cfg(test)]
 pub(super) mod tests;
 mod update;

@@ -3,15 +3,20 @@
 //! Promise: a failed query keeps the last good answer and says so; new results are written once per cycle.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Listing, Manifest, Quota, Tag, TagList};
+use crate::model::{
+    Answer, Digest, FailureCode, ImageName, Listing, Manifest, Quota, SignatureVerdict, SignedThing, Signer, Tag,
+    TagList, Verification,
+};
 use crate::plan::RegistryQuery;
-use crate::registry::{RegistryClient, RegistryError, TagsAnswer};
+use crate::registry::{RegistryClient, RegistryError, SoughtDocuments, TagsAnswer};
 use crate::store::{Entry, Store};
+use crate::verify::{Search, TrustedRoot};
 
+use super::verified::{VerificationKey, VerifiedMemory};
 use crate::daemon::clock::Clock;
 
 /// How long a cached creation time is used for ordering before it is read again: a tag can be pushed again.
@@ -30,6 +35,10 @@ pub(super) struct Asker {
     learned: Mutex<Vec<Entry>>,
     /// Taken by one long list after the other, so that no more of them are in hand than are counted.
     held: tokio::sync::Mutex<LongLists>,
+    /// What keyless signatures are checked against.
+    root: OnceLock<TrustedRoot>,
+    /// What has been verified.
+    verified: VerifiedMemory,
 }
 
 /// The result of a query.
@@ -40,6 +49,7 @@ pub(super) enum RegistryAnswer {
     Manifest(Answer<Manifest>),
     Written(Answer<Manifest>),
     Created(Answer<Option<Timestamp>>),
+    Signatures(Answer<SignatureVerdict>),
 }
 
 /// The long listings currently in memory, the newest per image: registries and images may be many, and memory is
@@ -87,13 +97,21 @@ impl RegistryAnswer {
             Self::Digest(answer) => heard(answer),
             Self::Manifest(answer) | Self::Written(answer) => heard(answer),
             Self::Created(answer) => heard(answer),
+            Self::Signatures(answer) => heard(answer),
         }
     }
 }
 
 impl Asker {
     pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
-        Self { client, store, clock, learned: Mutex::default(), held: tokio::sync::Mutex::default() }
+        let verified = VerifiedMemory::open(&store);
+        let (learned, held) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { client, store, clock, learned, held, root: OnceLock::new(), verified }
+    }
+
+    /// From now on keyless signatures are checked against this; the first one stays.
+    pub(super) fn trust(&self, root: TrustedRoot) {
+        drop(self.root.set(root));
     }
 
     /// The name under which an image's registry is asked.
@@ -128,6 +146,9 @@ impl Asker {
 
     /// Writes new results to the cache; if that fails, it only costs time.
     pub(super) fn flush(&self) {
+        if let Some(news) = self.verified.news() {
+            self.learn(news);
+        }
         let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = self.store.write(&learned) {
             tracing::warn!(%error, "the cache was not written; listings will be requested in full after a restart");
@@ -145,6 +166,9 @@ impl Asker {
             RegistryQuery::Manifest(name, tag) => RegistryAnswer::Manifest(self.manifest(name, tag).await),
             RegistryQuery::Written(name, tag) => RegistryAnswer::Written(self.written(name, tag).await),
             RegistryQuery::Created(name, tag) => RegistryAnswer::Created(self.created(name, tag).await),
+            RegistryQuery::Signatures(name, digest, demand) => {
+                RegistryAnswer::Signatures(self.signatures(name, digest, demand).await)
+            }
         }
     }
 
@@ -161,6 +185,7 @@ impl Asker {
             RegistryQuery::Manifest(..) => RegistryAnswer::Manifest(failed(message, None)),
             RegistryQuery::Written(..) => RegistryAnswer::Written(failed(message, None)),
             RegistryQuery::Created(..) => RegistryAnswer::Created(failed(message, None)),
+            RegistryQuery::Signatures(..) => RegistryAnswer::Signatures(failed(message, None)),
         }
     }
 
@@ -251,6 +276,45 @@ impl Asker {
             Answer::Known(manifest) => Answer::Known(manifest.created),
             Answer::Absent { message } => Answer::Absent { message },
             Answer::Failed { message, code, .. } => Answer::Failed { message, code, last: None },
+        }
+    }
+}
+
+impl Asker {
+    /// Whether a digest has the demanded signatures: from the cache, if that was proved before, or from what its registry holds.
+    async fn signatures(&self, name: &ImageName, digest: &Digest, demand: &Verification) -> Answer<SignatureVerdict> {
+        let keyless = matches!(demand.signer, Signer::Identity { .. });
+        let root = self.root.get();
+        let fingerprint = root.filter(|_| keyless).map_or("", TrustedRoot::fingerprint);
+        let key = VerificationKey::new(digest, demand, fingerprint);
+        if let Some(evidence) = self.verified.proof(&key, digest) {
+            return Answer::Known(SignatureVerdict::Verified(evidence));
+        }
+        if let Some(reason) = self.verified.refusal(&key, self.clock.now()) {
+            return Answer::Known(SignatureVerdict::Refused { reason });
+        }
+        let attested = demand.wanted.iter().any(|wanted| *wanted != SignedThing::Image);
+        let sought = if attested { SoughtDocuments::SignaturesAndAttestations } else { SoughtDocuments::Signatures };
+        let mut search = Search::new(digest, demand, root);
+        let looked = self.client.signatures(name, (digest, sought), &mut |document| search.take(document)).await;
+        let now = self.clock.now();
+        match (looked, search.verdict()) {
+            (_, SignatureVerdict::Verified(evidence)) => {
+                self.verified.prove(key, evidence.clone(), now);
+                Answer::Known(SignatureVerdict::Verified(evidence))
+            }
+            (Ok(()), SignatureVerdict::Refused { reason }) => {
+                self.verified.refuse(key, Some(reason.clone()), now);
+                Answer::Known(SignatureVerdict::Refused { reason })
+            }
+            // Something is missing, and not everything could be looked at.
+            (Err(error), SignatureVerdict::Refused { .. }) => {
+                let since = self.verified.refuse(key, None, now);
+                let message = format!(
+                    "it is unknown since {since:.0} whether {name} at {digest} is signed, so it is not written: {error}"
+                );
+                Answer::Failed { message, code: error.code(), last: None }
+            }
         }
     }
 }

@@ -14,15 +14,17 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::model::{Answer, ImageName, Quota};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Quota, Tag};
 use crate::plan::{Answers, RegistryQuery};
 use crate::registry::RegistryClient;
 use crate::store::{Entry, Store};
+use crate::verify::TrustedRoot;
 
 use super::clock::Clock;
 
 mod ask;
 mod board;
+mod verified;
 
 use ask::{Asker, RegistryAnswer};
 use board::{Board, Open, Silent};
@@ -46,6 +48,31 @@ impl Lookup {
         let silent = store.memory(SILENT).and_then(|bytes| serde_json::from_slice(&bytes).ok());
         let silent: BTreeMap<String, Timestamp> = silent.unwrap_or_default();
         Self { asker: Arc::new(Asker::new(client, Arc::new(store), clock)), board: Board::new(silent) }
+    }
+
+    /// The same, with what keyless signatures are checked against; without it, none of them counts.
+    #[must_use]
+    pub fn trusting(self, root: TrustedRoot) -> Self {
+        self.asker.trust(root);
+        self
+    }
+
+    /// What tags stand for at this moment: nothing is taken from earlier answers. A registry that stays silent is not waited for
+    /// longer than [`PATIENCE`].
+    pub async fn resolve_now(&self, tags: &BTreeSet<(ImageName, Tag)>) -> BTreeMap<(ImageName, Tag), Answer<Digest>> {
+        let asked = tags.iter().map(|(name, tag)| async move {
+            let query = RegistryQuery::Digest(name.clone(), tag.clone());
+            let answer = match tokio::time::timeout(PATIENCE, self.asker.ask(&query)).await {
+                Ok(RegistryAnswer::Digest(answer)) => answer,
+                _ => Answer::Failed {
+                    message: format!("the registry {} does not answer", name.registry()),
+                    code: FailureCode::Network,
+                    last: None,
+                },
+            };
+            ((name.clone(), tag.clone()), answer)
+        });
+        join_all(asked).await.into_iter().collect()
     }
 
     /// The cache.
@@ -177,6 +204,9 @@ impl Lookup {
             (RegistryQuery::Created(name, tag), RegistryAnswer::Created(answer)) => {
                 drop(answers.created.insert((name, tag), answer));
             }
+            (RegistryQuery::Signatures(name, digest, demand), RegistryAnswer::Signatures(answer)) => {
+                drop(answers.signatures.insert((name, digest, demand), answer));
+            }
             // An answer is of its query's kind. Each query is named, so that a new one without an arm is no silence.
             (
                 RegistryQuery::Listing(_)
@@ -184,7 +214,8 @@ impl Lookup {
                 | RegistryQuery::Digest(..)
                 | RegistryQuery::Manifest(..)
                 | RegistryQuery::Written(..)
-                | RegistryQuery::Created(..),
+                | RegistryQuery::Created(..)
+                | RegistryQuery::Signatures(..),
                 _,
             ) => {}
         }

@@ -17,7 +17,7 @@ use crate::plan::{KnownNames, Plan, Planned, Problem, PromotionRequest, Queries,
 use crate::policy::Policy;
 
 use self::session::Session;
-use super::execute::{ATTEMPTS, Attempt, Carried, Executor, retry_on_lost_race, sources};
+use super::execute::{ATTEMPTS, Attempt, Carried, Executor, retry_on_lost_race, sources, still_verified};
 use super::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, Step};
 use super::pulls::Pulls;
 use super::queries::Lookup;
@@ -40,9 +40,9 @@ mod view;
 pub use reader::Reader;
 pub(super) use reader::{BranchReading, kept_as};
 
-/// Maximum number of query rounds for a plan: listings, then creation times, then manifests, then pull requests, then
-/// their reviews, then checks.
-const ROUNDS: usize = 12;
+/// Maximum number of query rounds for a plan: listings, then creation times, then manifests, then signatures, then pull
+/// requests, then their reviews, then checks; some of them for one candidate after the other.
+const ROUNDS: usize = 18;
 
 /// One repository: its reader, its session and its executor.
 #[derive(Debug)]
@@ -356,6 +356,7 @@ impl Repository {
             let now = if attempt == 1 { timing.now } else { timing.now.max(lookup.now()) };
             let mut planned = self.plan(lookup, timing.since, now).await;
             sources::add(&mut planned.plans, lookup, timing.since).await;
+            still_verified::hold_moved(&mut planned.plans, lookup).await;
             outcome.actions.retain(ActionOutcome::is_done);
             let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;
             last = Some(planned);

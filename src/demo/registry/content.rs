@@ -42,6 +42,24 @@ impl Content {
         Some((digest.to_owned(), media_type.clone(), bytes.clone()))
     }
 
+    /// The descriptors of all manifests whose subject is this digest.
+    pub(super) fn referrers(&self, digest: &str) -> Vec<serde_json::Value> {
+        let mut found = Vec::new();
+        for (own, (media_type, bytes)) in &self.manifests {
+            let Ok(manifest) = serde_json::from_slice::<serde_json::Value>(bytes) else { continue };
+            if manifest["subject"]["digest"] == digest {
+                let config = &manifest["config"]["mediaType"];
+                let kind = manifest.get("artifactType").unwrap_or(config);
+                let (size, annotations) = (bytes.len(), &manifest["annotations"]);
+                found.push(serde_json::json!({
+                    "mediaType": media_type, "digest": own, "size": size, "artifactType": kind, "annotations": annotations
+                }));
+            }
+        }
+        found.sort_by_key(|entry| entry["digest"].as_str().map(str::to_owned));
+        found
+    }
+
     /// Removes a tag, or a manifest with all its tags.
     pub(super) fn delete(&mut self, reference: &str) -> bool {
         if self.tags.remove(reference).is_some() {

@@ -56,11 +56,13 @@ pub struct RegistryOptions {
     pub auth: Auth,
     /// Whether tag lists have an `ETag`.
     pub etags: bool,
+    /// Whether it has the referrers API.
+    pub referrers: bool,
 }
 
 impl Default for RegistryOptions {
     fn default() -> Self {
-        Self { page_size: 1000, links: LinkStyle::default(), auth: Auth::default(), etags: true }
+        Self { page_size: 1000, links: LinkStyle::default(), auth: Auth::default(), etags: true, referrers: true }
     }
 }
 
@@ -145,6 +147,22 @@ impl DemoRegistry {
         let digest = content.put_manifest(media_type, bytes);
         content.tag(tag, &digest);
         Digest::parse(&digest)
+    }
+
+    /// Pushes a blob, as if by another client. Returns its digest.
+    pub fn push_blob(&self, repository: &str, bytes: Vec<u8>) -> String {
+        self.shared.lock().repositories.entry(repository.to_owned()).or_default().put_blob(bytes.into())
+    }
+
+    /// Pushes a manifest of any kind, as if by another client, and under a tag if one is given. Returns its digest.
+    pub fn push_manifest(&self, repository: &str, tag: Option<&Tag>, media_type: &str, bytes: Vec<u8>) -> String {
+        let mut world = self.shared.lock();
+        let content = world.repositories.entry(repository.to_owned()).or_default();
+        let digest = content.put_manifest(media_type, bytes.into());
+        if let Some(tag) = tag {
+            content.tag(tag, &digest);
+        }
+        digest
     }
 
     /// Removes a tag. Returns whether it existed.

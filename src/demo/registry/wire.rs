@@ -45,8 +45,9 @@ pub(super) fn respond(
         Kind::Tags => call.tags(),
         Kind::Manifest => call.manifest(what, body),
         Kind::Blob => call.blob(what),
+        Kind::Referrers if shared.options.referrers => call.referrers(what),
         Kind::Upload => call.upload(what, &body),
-        Kind::Unknown => error(StatusCode::NOT_FOUND, "NOT_FOUND"),
+        Kind::Referrers | Kind::Unknown => error(StatusCode::NOT_FOUND, "NOT_FOUND"),
     }
 }
 
@@ -57,6 +58,7 @@ enum Kind {
     Manifest,
     Blob,
     Upload,
+    Referrers,
     Unknown,
 }
 
@@ -68,7 +70,12 @@ fn split(rest: &str) -> (&str, Kind, &str) {
     if let Some(name) = rest.strip_suffix("/tags/list") {
         return (name, Kind::Tags, "");
     }
-    for (word, kind) in [("/blobs/uploads/", Kind::Upload), ("/manifests/", Kind::Manifest), ("/blobs/", Kind::Blob)] {
+    for (word, kind) in [
+        ("/blobs/uploads/", Kind::Upload),
+        ("/manifests/", Kind::Manifest),
+        ("/blobs/", Kind::Blob),
+        ("/referrers/", Kind::Referrers),
+    ] {
         if let Some(at) = rest.rfind(word) {
             return (&rest[..at], kind, &rest[at + word.len()..]);
         }
@@ -133,6 +140,16 @@ impl Call<'_> {
             }
             _ => error(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED"),
         }
+    }
+
+    /// What refers to a manifest, as an index; whether that one exists does not matter.
+    fn referrers(&self, digest: &str) -> Response {
+        let world = self.shared.lock();
+        let manifests = world.repositories.get(self.name).map(|content| content.referrers(digest)).unwrap_or_default();
+        drop(world);
+        let index = json!({ "schemaVersion": 2, "mediaType": image::INDEX, "manifests": manifests });
+        let response = Response::builder().header(header::CONTENT_TYPE, image::INDEX);
+        finish(response, index.to_string().into())
     }
 
     fn put_manifest(&self, reference: &str, body: Bytes) -> Response {

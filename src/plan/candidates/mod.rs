@@ -12,12 +12,16 @@ use crate::policy::{Effective, PinStyle, Write};
 use crate::select::{Order, TagPolicy};
 
 use self::listed::{Best, ListingCache};
+use super::gates::signature::{self, SignatureState};
 use super::gates::{self, reverts};
 use super::gates::{GateHold, Manifests};
 use super::retag::{self, Compared};
 use super::{
     Answers, Attention, Evidence, Gate, Hold, Override, Problem, Queries, RegistryQuery, Snapshot, TagSighting, Update,
 };
+
+/// After how many versions without the demanded signatures no older one is considered: each costs several requests in every cycle.
+const MOST_UNSIGNED: usize = 3;
 
 /// An update, with the policy that requested it.
 #[derive(Debug)]
@@ -64,6 +68,8 @@ pub(super) struct MovingPins {
     not_yet: Option<GateHold>,
     /// Gates that were already opened.
     overridden: Vec<Gate>,
+    /// The digest that the tag stands for.
+    digest: Option<Digest>,
 }
 
 impl MovingPins {
@@ -82,6 +88,15 @@ pub(super) struct PinMove {
     pub(super) current: Option<Box<Manifest>>,
     pub(super) promotion: Option<Evidence>,
     pub(super) overridden: Vec<Gate>,
+    /// The digest that the tag stands for, whether or not it is written.
+    pub(super) digest: Option<Digest>,
+}
+
+impl PinMove {
+    /// The digest that would be written, or that the written tag stands for.
+    pub(super) fn target(&self) -> Option<&Digest> {
+        self.to.digest.as_ref().or(self.digest.as_ref())
+    }
 }
 
 /// What to do with a pin.
@@ -171,8 +186,8 @@ fn choose_unit(
         match choice {
             Choice::Current => {}
             Choice::Move(found) => {
-                let PinMove { to, manifest, current, promotion, overridden } = *found;
-                let fresh = || MovingPins { manifest, current, promotion, overridden, ..MovingPins::default() };
+                let PinMove { to, manifest, current, promotion, overridden, digest } = *found;
+                let fresh = || MovingPins { manifest, current, promotion, overridden, digest, ..MovingPins::default() };
                 moves.entry(to).or_insert_with(fresh).pins.push(Arc::clone(pin));
             }
             Choice::NotYet { to, held } => {
@@ -201,45 +216,69 @@ fn choose_unit(
         which.insert((place.0.to_owned(), name.clone()));
     }
     hold_unwritten(snapshot, (place, name), &unit.effective, unwritten, choices);
-    for (to, mut moving) in moves {
-        let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
-        let retag = retag::held(snapshot, &unit.effective, (&update, moving.manifest.as_deref()), choices);
-        let decision = match reverts::past_decision(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
+    for (to, moving) in moves {
+        decide(snapshot, (place, name), unit, (to, moving), choices);
+    }
+}
+
+/// Whether the pins of a unit that should move to one version may do so now.
+fn decide(
+    snapshot: &Snapshot<'_>,
+    (place, name): ((&str, &str), &ImageName),
+    unit: &Unit,
+    (to, mut moving): (Version, MovingPins),
+    choices: &mut Choices,
+) {
+    let mut update = update(snapshot, place, name, &unit.effective, to, &moving);
+    let retag = retag::held(snapshot, &unit.effective, (&update, moving.manifest.as_deref()), choices);
+    let decision = match reverts::past_decision(snapshot, place.1, &unit.effective, &update, &mut choices.queries) {
+        // It is planned again once it is known.
+        reverts::PastDecision::Pending => return,
+        reverts::PastDecision::Held(held) => Some(held),
+        reverts::PastDecision::None => None,
+    };
+    let signed = match &moving.not_yet {
+        // Its own reason says what is missing.
+        Some(_) => SignatureState::NotDemanded,
+        None => {
+            let digest = update.to.digest.as_ref().or(moving.digest.as_ref());
+            signature::state(snapshot, &unit.effective, (name, digest), choices)
+        }
+    };
+    let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
+    // A person's decision comes first: whoever wants to release it must see it, whatever else holds the update.
+    let decision = match decision {
+        Some(_) if gates::is_overridden(snapshot, Gate::Hold) => {
+            moving.overridden.push(Gate::Hold);
+            None
+        }
+        decision => decision,
+    };
+    let passed = match decision.or_else(|| moving.not_yet.take()).or(retag) {
+        Some(held) => Err(held),
+        None => match signed {
             // It is planned again once it is known.
-            reverts::PastDecision::Pending => continue,
-            reverts::PastDecision::Held(held) => Some(held),
-            reverts::PastDecision::None => None,
-        };
-        let manifests = Manifests { to: moving.manifest.as_deref(), from: moving.current.as_deref() };
-        // A person's decision comes first: whoever wants to release it must see it, whatever else holds the update.
-        let decision = match decision {
-            Some(_) if gates::is_overridden(snapshot, Gate::Hold) => {
-                moving.overridden.push(Gate::Hold);
-                None
+            SignatureState::Pending => return,
+            signed => gates::pass(snapshot, &unit.effective, &update, (manifests, signed)),
+        },
+    };
+    match passed {
+        Err(held) => choices.holds.push(held.of(update)),
+        Ok(passed) => {
+            update.promotion = moving.promotion;
+            if update.promotion.is_some() {
+                update.passed.push(Gate::Promotion);
             }
-            decision => decision,
-        };
-        let passed = match decision.or_else(|| moving.not_yet.take()).or(retag) {
-            Some(held) => Err(held),
-            None => gates::pass(snapshot, &unit.effective, &update, manifests),
-        };
-        match passed {
-            Err(held) => choices.holds.push(held.of(update)),
-            Ok(passed) => {
-                update.promotion = moving.promotion;
-                if update.promotion.is_some() {
-                    update.passed.push(Gate::Promotion);
-                }
-                update.passed.extend(passed.open);
-                update.age = passed.age;
-                let opened: Vec<Gate> = moving.overridden.into_iter().chain(passed.overridden).collect();
-                update.overridden = snapshot.request.filter(|_| !opened.is_empty()).map(|asked| Override {
-                    gates: opened,
-                    by: asked.by.clone(),
-                    reason: asked.reason.clone(),
-                });
-                choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) });
-            }
+            update.passed.extend(passed.open);
+            update.age = passed.age;
+            update.verified = passed.verified;
+            let opened: Vec<Gate> = moving.overridden.into_iter().chain(passed.overridden).collect();
+            update.overridden = snapshot.request.filter(|_| !opened.is_empty()).map(|asked| Override {
+                gates: opened,
+                by: asked.by.clone(),
+                reason: asked.reason.clone(),
+            });
+            choices.updates.push(Chosen { update, effective: Arc::clone(&unit.effective) });
         }
     }
 }
@@ -291,6 +330,7 @@ pub(super) fn update(
         promotion: None,
         passed: Vec::new(),
         age: None,
+        verified: None,
         overridden: None,
         rollback: None,
     }
@@ -350,7 +390,7 @@ fn choose_pin(
             }
         }
     };
-    match first_ready(snapshot, (name, current), effective, tags, with_digest, choices) {
+    match first_ready(snapshot, (name, current, &pin.version), effective, tags, with_digest, choices) {
         Choice::Move(found) if found.to == pin.version => {
             if stale {
                 Choice::Unknown
@@ -398,22 +438,31 @@ fn compared(
 /// Otherwise a registry with a new image every day would starve a policy that requires three days.
 fn first_ready(
     snapshot: &Snapshot<'_>,
-    (name, current): (&ImageName, &Tag),
+    (name, current, written): (&ImageName, &Tag, &Version),
     effective: &Effective,
     tags: Vec<Tag>,
     with_digest: bool,
     choices: &mut Choices,
 ) -> Choice {
     let mut best = None;
+    let mut unsigned = 0;
     for tag in tags {
         match resolve(snapshot, (name, current), effective, tag, with_digest, choices) {
+            // That is what is written already, which no signature is asked for.
+            Choice::Move(found) if found.to == *written => return best.unwrap_or(Choice::Move(found)),
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
-                let ripe = gates::image_hold(snapshot, effective, (name, &found.to), manifests).is_none();
-                if ripe {
-                    return Choice::Move(found);
+                if gates::image_hold(snapshot, effective, (name, &found.to), manifests).is_none() {
+                    match signature::state(snapshot, effective, (name, found.target()), choices) {
+                        SignatureState::NotDemanded | SignatureState::Verified(_) => return Choice::Move(found),
+                        SignatureState::Pending => return Choice::Unknown,
+                        SignatureState::Held(_) => unsigned += 1,
+                    }
                 }
                 best = best.or(Some(Choice::Move(found)));
+                if unsigned >= MOST_UNSIGNED {
+                    break;
+                }
             }
             choice @ Choice::NotYet { .. } => best = best.or(Some(choice)),
             Choice::Unknown => return Choice::Unknown,
@@ -487,7 +536,7 @@ pub(super) fn resolve(
                 Err(choice) => return choice,
             };
             let digest: Option<Digest> = with_digest.then(|| manifest.digest.clone());
-            moves(Version { tag: Some(key.1), digest }, Some(manifest), current)
+            moves(Version { tag: Some(key.1), digest }, (&manifest.digest, Some(manifest)), current)
         }
         Some(Answer::Absent { message }) => not_there(key.1, message),
         Some(Answer::Failed { message, code, .. }) => failed(message, *code),
@@ -548,10 +597,15 @@ pub(super) fn present<'s>(
     }
 }
 
-pub(super) fn moves(to: Version, manifest: Option<&Manifest>, current: Option<&Manifest>) -> Choice {
+pub(super) fn moves(
+    to: Version,
+    (digest, manifest): (&Digest, Option<&Manifest>),
+    current: Option<&Manifest>,
+) -> Choice {
     let boxed = |manifest: Option<&Manifest>| manifest.map(|manifest| Box::new(manifest.clone()));
     let (manifest, current) = (boxed(manifest), boxed(current));
-    Choice::Move(Box::new(PinMove { to, manifest, current, promotion: None, overridden: Vec::new() }))
+    let digest = Some(digest.clone());
+    Choice::Move(Box::new(PinMove { to, manifest, current, promotion: None, overridden: Vec::new(), digest }))
 }
 
 pub(super) fn not_there(tag: Tag, message: &str) -> Choice {

@@ -10,7 +10,8 @@ use crate::select::{Order, TagEntry, TagPolicy, best, select};
 
 use super::listed::{creation_times, in_time};
 use super::upstream::{Candidate, NotProved, Ran, candidates};
-use super::{Choice, Choices, ask, failed, moves, not_there, present, problem};
+use super::{Choice, Choices, MOST_UNSIGNED, ask, failed, moves, not_there, present, problem};
+use crate::plan::gates::signature::{self, SignatureState};
 use crate::plan::gates::{self, GateHold, Manifests};
 use crate::plan::{ForgeQuery, Gate, RegistryQuery, Snapshot};
 
@@ -42,15 +43,23 @@ pub(in crate::plan) fn choose(
     };
     let place = PromotedPin { name, current, effective, promote, with_digest };
     let mut best: Option<Choice> = None;
+    let mut unsigned = 0;
     for candidate in ranked {
         match place.consider(snapshot, candidate, choices) {
             Choice::Move(found) if found.to == pin.version => return best.unwrap_or(Choice::Current),
             Choice::Move(found) => {
                 let manifests = Manifests { to: found.manifest.as_deref(), from: found.current.as_deref() };
                 if gates::image_hold(snapshot, effective, (name, &found.to), manifests).is_none() {
-                    return Choice::Move(found);
+                    match signature::state(snapshot, effective, (name, found.target()), choices) {
+                        SignatureState::NotDemanded | SignatureState::Verified(_) => return Choice::Move(found),
+                        SignatureState::Pending => return Choice::Unknown,
+                        SignatureState::Held(_) => unsigned += 1,
+                    }
                 }
                 best = best.or(Some(Choice::Move(found)));
+                if unsigned >= MOST_UNSIGNED {
+                    break;
+                }
             }
             choice @ Choice::NotYet { .. } => best = best.or(Some(choice)),
             Choice::Unknown => return Choice::Unknown,
@@ -213,8 +222,9 @@ impl PromotedPin<'_> {
             Err(choice) => return choice,
         };
         let declared = declared.filter(|declared| same(declared));
-        let digest = self.with_digest.then_some(declared.unwrap_or(digest));
-        moves(Version { tag: Some(key.1), digest }, manifest, current)
+        let target = declared.filter(|_| self.with_digest).unwrap_or(digest);
+        let digest = self.with_digest.then(|| target.clone());
+        moves(Version { tag: Some(key.1), digest }, (&target, manifest), current)
     }
 
     /// What the registry has under the tag now: its digest, and its manifest if more than that is needed.

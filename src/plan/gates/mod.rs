@@ -3,14 +3,16 @@
 pub(super) mod decisions;
 pub(super) mod pace;
 pub(super) mod reverts;
+pub(super) mod signature;
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{ImageName, Manifest, Version};
+use crate::model::{ImageName, Manifest, SignatureEvidence, Version};
 use crate::policy::{CURRENT, Effective, WindowState, local, windows_state};
 
+use self::signature::SignatureState;
 use super::{AgeClock, Attention, Gate, Hold, ReleaseAge, Snapshot, Update};
 
 /// How far a build machine's clock may be ahead of ours.
@@ -56,6 +58,8 @@ pub(super) struct Passed {
     pub(super) overridden: Vec<Gate>,
     /// How old the image is, if a gate required that.
     pub(super) age: Option<ReleaseAge>,
+    /// What proves its signatures, if they are demanded.
+    pub(super) verified: Option<SignatureEvidence>,
 }
 
 /// Checks all gates except those about history: returns those it passed, or the first that holds it.
@@ -63,16 +67,29 @@ pub(super) fn pass(
     snapshot: &Snapshot<'_>,
     effective: &Effective,
     update: &Update,
-    manifests: Manifests<'_>,
+    (manifests, signed): (Manifests<'_>, SignatureState),
 ) -> Result<Passed, GateHold> {
     let mut passed = Passed::default();
     let fields = &effective.fields;
     let image = (&update.name, &update.to);
     passed.age = effective.fields.minimum_release_age.as_ref().map(|_| age_of(snapshot, &update.name, manifests.to));
-    let gates: [(Gate, bool, Option<GateHold>); 5] = [
+    let unsigned = match signed {
+        SignatureState::NotDemanded => None,
+        SignatureState::Verified(evidence) => {
+            passed.verified = Some(evidence);
+            None
+        }
+        SignatureState::Held(held) => Some(held),
+        // Whoever calls it plans again; nothing passes before that.
+        SignatureState::Pending => {
+            Some(GateHold::new(Gate::Signature, "its signatures are not known yet".to_owned(), None))
+        }
+    };
+    let gates: [(Gate, bool, Option<GateHold>); 6] = [
         (Gate::Hold, false, reverts::written(snapshot, Gate::Hold, update)),
         (Gate::Freeze, false, reverts::written(snapshot, Gate::Freeze, update)),
         (Gate::Platforms, fields.platforms.is_some(), platforms(effective, manifests)),
+        (Gate::Signature, passed.verified.is_some(), unsigned),
         (
             Gate::MinimumReleaseAge,
             fields.minimum_release_age.is_some(),
@@ -82,7 +99,8 @@ pub(super) fn pass(
     ];
     for (gate, configured, held) in gates {
         match held {
-            Some(_) if is_overridden(snapshot, gate) => passed.overridden.push(gate),
+            // An image that is not signed is never written, whoever asks for it.
+            Some(_) if gate != Gate::Signature && is_overridden(snapshot, gate) => passed.overridden.push(gate),
             Some(held) => return Err(held),
             None if configured => passed.open.push(gate),
             None => {}

@@ -43,6 +43,8 @@ pub const SOURCE: &str = "Source-Commit-URL";
 pub const GATES: &str = "Landfall-Gates";
 /// `Landfall-Age`: since when an image had existed when it passed `minimum-release-age`, and by which clock.
 pub const AGE: &str = "Landfall-Age";
+/// `Landfall-Verified`: the digest whose signatures were proved, and by whom they are.
+pub const VERIFIED: &str = "Landfall-Verified";
 /// `Landfall-Promoted-From`: its evidence, and where that is from.
 pub const PROMOTED_FROM: &str = "Landfall-Promoted-From";
 /// `Landfall-Override`: the gates that a person opened, who did so, and why.

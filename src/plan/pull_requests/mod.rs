@@ -212,7 +212,9 @@ fn bounded(mut free: Vec<Update>, kept: &[Kept], out: &mut Choices) -> Option<Ve
     if free.is_empty() {
         return None;
     }
-    free.extend(kept.iter().map(|kept| kept.update.clone()));
+    // What is not proved is not written again: a branch that is made anew is made without it.
+    let proved = kept.iter().filter(|kept| kept.gate != Gate::Signature);
+    free.extend(proved.map(|kept| kept.update.clone()));
     free.sort_by(|a, b| (&a.overlay, &a.name).cmp(&(&b.overlay, &b.name)));
     Some(free)
 }

@@ -1,8 +1,8 @@
 //! Pull requests that leave a merge queue: what is frozen, held or outside its windows by now is not merged by a queue
 //! either, which knows nothing of that.
 //!
-//! Rules: a freeze or a window is about a place, whichever version is in the queue; a hold is about the version that it
-//! holds. The queue is asked for only if something that is held now is on an open pull request. Where it cannot be read,
+//! Rules: a freeze or a window is about a place, whichever version is in the queue; a hold or a signature that is not proved is about
+//! the version that it holds. The queue is asked for only if something that is held now is on an open pull request. Where it cannot be read,
 //! that is a problem; a forge without queues has none.
 
 use std::collections::BTreeSet;
@@ -74,7 +74,7 @@ fn reason(head: &Head, holds: &[Hold]) -> Option<String> {
         Gate::Freeze | Gate::Window => {
             hold.update.overlay == carried.overlay && hold.update.name.to_string() == carried.image
         }
-        Gate::Hold => hold.update.id == carried.id,
+        Gate::Hold | Gate::Signature => hold.update.id == carried.id,
         _ => false,
     };
     let hold = holds.iter().find(|hold| head.carries.iter().any(|carried| of(carried, hold)))?;

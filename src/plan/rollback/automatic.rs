@@ -13,9 +13,10 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::{Blame, State, Version};
 use crate::policy::{Effective, GroupTemplate, Rollback, Sourced, Write};
 
-use super::{PinLocation, RollbackDetails, all_pin_locations};
+use super::{PinLocation, RollbackDetails, all_pin_locations, signature_of};
 use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::gates::reverts;
+use crate::plan::gates::signature::SignatureState;
 use crate::plan::{Gate, Problem, Snapshot, SoakEnd, SoakHealth, SoakState};
 
 /// Adds automatic rollbacks to the choices.
@@ -73,9 +74,28 @@ fn one(snapshot: &Snapshot<'_>, location: &PinLocation, rule: &Sourced<Rollback>
     );
     let reason = Some(format!("{evidence} ({origin})"));
     let back = RollbackDetails { bad, by: None, reason, basis };
-    let Some(update) = location.back_to(snapshot, &proven.version, back) else { return };
+    let signed = signature_of(snapshot, location, &proven.version, choices);
+    let mut to = proven.version.clone();
+    if let SignatureState::Verified(evidence) = &signed
+        && location.with_digest()
+    {
+        // What was declared by its tag alone goes back as what the tag was verified to be.
+        to.digest.get_or_insert_with(|| evidence.digest.clone());
+    }
+    let Some(mut update) = location.back_to(snapshot, &to, back) else { return };
     let Some(effective) = effective(snapshot, location, &rule.value) else { return };
     let held = [Gate::Freeze, Gate::Hold].into_iter().find_map(|gate| reverts::written(snapshot, gate, &update));
+    let held = match (held, signed) {
+        // It is planned again once it is known.
+        (None, SignatureState::Pending) => return,
+        (None, SignatureState::Held(held)) => Some(held),
+        (None, SignatureState::Verified(evidence)) => {
+            update.passed.push(Gate::Signature);
+            update.verified = Some(evidence);
+            None
+        }
+        (held, _) => held,
+    };
     match held {
         Some(held) => choices.holds.push(held.of(update)),
         None => choices.updates.push(Chosen { update, effective: Arc::new(effective) }),

@@ -11,14 +11,16 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::model::{BranchName, ImageName, Pin, UpdateId, Version};
+use crate::model::{Answer, BranchName, ImageName, Pin, SignatureEvidence, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
 use super::branches::group_head;
 use super::candidates::{Choices, MovingPins, units, update};
+use super::gates::GateHold;
+use super::gates::signature::{self, SignatureState};
 use super::pull_requests::plain_pull_action;
-use super::{Action, ActionKind, Snapshot, Update};
+use super::{Action, ActionKind, Gate, Queries, RegistryQuery, Snapshot, Update};
 
 /// Why an update goes back to an older version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +151,60 @@ pub fn version_before(
     let basis =
         format!("it was declared there before, since {since}; neither it nor any other version was seen to land");
     Some((once.version.clone(), basis))
+}
+
+/// What is known of the signatures of the version that a rollback goes to. It passes the same gate as any other: what was not signed when
+/// it was first written, before a policy demanded that, is not written again by the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RollbackProof {
+    /// Nothing demands signatures there.
+    NotDemanded,
+    /// This must be known first.
+    Missing(Queries),
+    /// They are not proved, for this reason.
+    Held(String),
+    /// They are.
+    Verified(SignatureEvidence),
+}
+
+/// Whether the version that a place would go back to has the signatures that are demanded there.
+#[must_use]
+pub fn rollback_proof(snapshot: &Snapshot<'_>, location: &PinLocation, to: &Version) -> RollbackProof {
+    let mut choices = Choices::default();
+    match signature_of(snapshot, location, to, &mut choices) {
+        SignatureState::NotDemanded => RollbackProof::NotDemanded,
+        SignatureState::Pending => RollbackProof::Missing(choices.queries),
+        SignatureState::Held(held) => RollbackProof::Held(held.reason),
+        SignatureState::Verified(evidence) => RollbackProof::Verified(evidence),
+    }
+}
+
+/// The same, with what is missing as queries of `choices`.
+fn signature_of(
+    snapshot: &Snapshot<'_>,
+    location: &PinLocation,
+    to: &Version,
+    choices: &mut Choices,
+) -> SignatureState {
+    if !signature::is_demanded(&location.effective) {
+        return SignatureState::NotDemanded;
+    }
+    let digest = match (&to.digest, &to.tag) {
+        (Some(digest), _) => Some(digest),
+        (None, None) => None,
+        (None, Some(tag)) => match snapshot.answers.digests.get(&(location.name.clone(), tag.clone())) {
+            Some(Answer::Known(digest)) => Some(digest),
+            None => {
+                choices.queries.registry.insert(RegistryQuery::Digest(location.name.clone(), tag.clone()));
+                return SignatureState::Pending;
+            }
+            Some(Answer::Absent { message } | Answer::Failed { message, .. }) => {
+                let reason = format!("which digest {}:{tag} has is unknown: {message}", location.name);
+                return SignatureState::Held(GateHold::new(Gate::Signature, reason, None));
+            }
+        },
+    };
+    signature::state(snapshot, &location.effective, (&location.name, digest), choices)
 }
 
 /// What would be written: one commit for each policy that writes commits, one pull request for each of the others.

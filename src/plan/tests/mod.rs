@@ -14,6 +14,7 @@ mod histories;
 mod pace;
 mod promotion;
 mod retag;
+mod signatures;
 
 const POLICIES: &str = r#"
 policies:

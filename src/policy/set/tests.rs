@@ -44,6 +44,7 @@ fn cap(line: usize, pattern: &str, write: &[Write]) -> Cap {
         promote_from: None,
         windows: None,
         rollback: true,
+        verify: None,
         origin: origin(line),
     }
 }

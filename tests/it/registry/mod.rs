@@ -16,6 +16,7 @@ mod helm;
 mod logins;
 mod pages;
 pub(crate) mod real;
+mod signatures;
 
 /// The usual limits, which a busy machine does not meet; pauses are short, not absent.
 fn quick() -> Limits {

@@ -23,5 +23,6 @@ mod plans;
 mod policies;
 mod pulls;
 mod rollbacks;
+mod signatures;
 mod signed;
 mod trouble;

@@ -7,6 +7,7 @@ pub(crate) mod github_prism;
 mod github_shape;
 pub(crate) mod process;
 pub(crate) mod server;
+pub(crate) mod signer;
 pub(crate) mod trip;
 pub(crate) mod world;
 

@@ -100,6 +100,12 @@ impl Setup {
         self
     }
 
+    /// The registry behaves like this.
+    pub(crate) fn registry(mut self, options: RegistryOptions) -> Self {
+        self.registry = options;
+        self
+    }
+
     /// GitHub in place of the local forge, its API below a path.
     pub(crate) fn github(mut self, prefix: &'static str) -> Self {
         self.github = Some((Speech::GitHub, prefix));

@@ -96,6 +96,7 @@ fn update(environment: &str) -> Update {
         promotion: None,
         passed: Vec::new(),
         age: None,
+        verified: None,
         overridden: None,
         rollback: None,
     }
