@@ -261,7 +261,9 @@ pub(super) fn commit_id(id: gix::ObjectId) -> CommitId {
 }
 
 /// A commit object, parsed as far as possible: old histories contain author lines that no parser of today accepts, and
-/// such commits are still usable.
+/// such commits are still usable. A line counts only where Git itself looks for it: parents right after the tree, then the author,
+/// then the committer (git, `commit.c`, `parse_commit_buffer`). Anywhere else it is a header that Git keeps and does not read, and
+/// that somebody may have put there.
 pub(super) struct RawCommit<'a> {
     pub(super) parents: Vec<gix::ObjectId>,
     /// `Ada Lovelace <ada@example.com> 1700000000 +0100`, or whatever is in its place.
@@ -275,14 +277,19 @@ impl<'a> RawCommit<'a> {
         let end = data.windows(2).position(|two| two == b"\n\n");
         let (header, message) = end.map_or((data, &data[data.len()..]), |at| (&data[..at], &data[at + 2..]));
         let mut commit = Self { parents: Vec::new(), author: b"", committer: b"", message };
-        for line in header.split(|byte| *byte == b'\n') {
-            if let Some(id) = line.strip_prefix(b"parent ") {
-                commit.parents.extend(gix::ObjectId::from_hex(id));
-            } else if let Some(line) = line.strip_prefix(b"author ").filter(|_| commit.author.is_empty()) {
-                commit.author = line;
-            } else if let Some(line) = line.strip_prefix(b"committer ").filter(|_| commit.committer.is_empty()) {
-                commit.committer = line;
+        let mut lines = header.split(|byte| *byte == b'\n').peekable();
+        let _ = lines.next_if(|line| line.starts_with(b"tree "));
+        while let Some(id) = lines.next_if(|line| line.starts_with(b"parent ")) {
+            commit.parents.extend(gix::ObjectId::from_hex(&id[b"parent ".len()..]));
+        }
+        // Some old tools wrote the author twice.
+        while let Some(line) = lines.next_if(|line| line.starts_with(b"author ")) {
+            if commit.author.is_empty() {
+                commit.author = &line[b"author ".len()..];
             }
+        }
+        if let Some(line) = lines.next_if(|line| line.starts_with(b"committer ")) {
+            commit.committer = &line[b"committer ".len()..];
         }
         commit
     }

@@ -392,6 +392,35 @@ fn commit_literally(remote: &Path, text: &str) -> CommitId {
     CommitId::parse(&id).unwrap()
 }
 
+/// Only lines where Git looks for parents make some: whoever may push a commit may put any header into it.
+#[tokio::test]
+async fn a_commit_has_the_parents_that_git_says_it_has() {
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let (tree, main) = (git(&remote, &["rev-parse", "main^{tree}"]), rev(&remote, MAIN));
+    let who = "Ada <ada@example.com> 1700000000 +0000";
+    let hidden =
+        commit_literally(&remote, &format!("tree {tree}\nparent {main}\nauthor {who}\ncommitter {who}\n\nhidden\n"));
+    let missing = "1".repeat(40);
+    for more in [
+        format!("committer {who}\nparent {hidden}"),
+        format!("committer {who}\nparent {missing}"),
+        format!("committer {who}\nx-note y\nparent {hidden}\nauthor Eve <eve@example.com> 1 +0000"),
+        format!("committer {who}\nencoding UTF-8\nparent {hidden}\ncommitter Eve <eve@example.com> 1 +0000"),
+        format!("committer {who}\ngpgsig x\n parent {hidden}"),
+    ] {
+        let tip = commit_literally(&remote, &format!("tree {tree}\nparent {main}\nauthor {who}\n{more}\n\nx\n"));
+        let mirror = folder.mirror(&format!("m{tip}"), remote.to_str().unwrap()).await;
+        assert_eq!(fetched(&mirror).await, tip, "{more}");
+        let entry = mirror.log(&tip, None, 1).unwrap().remove(0);
+        let said = git(&remote, &["rev-list", "--parents", "-n1", tip.as_str()]);
+        let parents: Vec<&str> = entry.parents.iter().map(CommitId::as_str).collect();
+        assert_eq!(parents, said.split(' ').skip(1).collect::<Vec<_>>(), "{more}");
+        assert_eq!((entry.author.name.as_str(), entry.committer.name.as_str()), ("Ada", "Ada"), "{more}");
+        assert!(!mirror.is_ancestor(&hidden, &tip).unwrap_or(false), "{more}");
+    }
+}
+
 #[tokio::test]
 async fn the_flaws_of_old_histories_do_not_make_a_repository_unusable() {
     let folder = Folder::new();
