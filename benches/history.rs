@@ -103,7 +103,9 @@ async fn history() {
     let all = git(&remote, &["rev-list", "main"], b"");
     let all: Vec<CommitId> = all.lines().map(|line| CommitId::parse(line).unwrap()).collect();
 
-    let ledger = timed(|| assert_eq!(mirror.marked(&tip, None, "Landfall-", usize::MAX).unwrap().read, all.len()));
+    let main = BranchName::parse("main").unwrap();
+    let ledger =
+        timed(|| assert_eq!(mirror.marked(&tip, None, (&main, "Landfall-"), usize::MAX).unwrap().read, all.len()));
     println!("the ledger's reading of {} commits: {ledger:?}", all.len());
     let mut history = History::new();
     let read = timed(|| assert_eq!(history.follow(&mirror, &tip).unwrap(), TipMove::Anew));
@@ -150,7 +152,7 @@ async fn history() {
         let took = timed(|| changes = mirror.value_changes(&tip, &keys, "main").unwrap().len());
         println!("{changes} changes of {} pins, {what}: {took:?}", keys.len());
     }
-    let warm = timed(|| assert_eq!(mirror.marked(&tip, Some(&tip), "Landfall-", usize::MAX).unwrap().read, 0));
+    let warm = timed(|| assert_eq!(mirror.marked(&tip, Some(&tip), (&main, "Landfall-"), usize::MAX).unwrap().read, 0));
     println!("the next process: the ledger's reading: {warm:?}");
 }
 

@@ -219,6 +219,7 @@ impl World {
             skipped: &[],
             branch: &self.branch,
             revision: &self.revision,
+            rules: &self.revision,
             pins: &self.pins,
             policies: &self.policies,
             answers: &self.answers,

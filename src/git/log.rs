@@ -11,7 +11,7 @@ use gix::ObjectId;
 use gix::bstr::ByteSlice as _;
 use jiff::Timestamp;
 
-use crate::model::{CommitId, Identity};
+use crate::model::{BranchName, CommitId, Identity};
 
 use super::error::GitError;
 use super::mirror::Mirror;
@@ -26,19 +26,33 @@ const ANCESTOR_SLACK: usize = 4096;
 /// The commits of a history whose messages have a text.
 #[derive(Debug)]
 pub struct MarkedLog {
-    /// These commits, newest first; [`Mirror::log_of`] reads them.
-    pub marked: Vec<CommitId>,
+    /// These commits, newest first by where they came onto the branch; [`Mirror::log_of`] reads them.
+    pub marked: Vec<MarkedCommit>,
     /// How many were read.
     pub read: usize,
-    line: HashSet<ObjectId>,
 }
 
-impl MarkedLog {
-    /// Whether the branch itself went through a commit, as far as was read.
-    #[must_use]
-    pub fn is_on_the_line(&self, commit: &CommitId) -> bool {
-        self.line.contains(&object_id(commit))
-    }
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MarkedCommit {
+    /// The commit.
+    pub id: CommitId,
+    /// How it came onto the branch.
+    pub came: CameBy,
+    /// When it came: the time of the commit of the branch's own line that brought it.
+    pub at: Timestamp,
+}
+
+/// How a commit came onto a branch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CameBy {
+    /// The branch itself went through it.
+    Itself,
+    /// The branch had gone through it when somebody pulled it into a branch of their own, and pushed that (`git pull` makes the
+    /// remote's branch the second parent).
+    Pull,
+    /// By this merge.
+    Merge(CommitId),
 }
 
 /// One commit of the history.
@@ -79,8 +93,8 @@ impl Mirror {
         newest.into_iter().map(|id| self.log_entry(&repo, id)).collect()
     }
 
-    /// As [`Mirror::log`], but returns only which commits have a message that contains `mark`, and keeps no message: each may
-    /// be of megabytes.
+    /// As [`Mirror::log`] of a branch, but returns only which commits have a message that contains `mark`, and how each came onto
+    /// the branch. It keeps no message: each may be of megabytes.
     ///
     /// # Errors
     /// As there.
@@ -88,13 +102,13 @@ impl Mirror {
         &self,
         tip: &CommitId,
         known: Option<&CommitId>,
-        mark: &str,
+        (branch, mark): (&BranchName, &str),
         limit: usize,
     ) -> Result<MarkedLog, GitError> {
         let repo = self.repo()?;
         let tip = self.commit_of(&repo, tip)?;
         let mut walk = Walk::new(self, &repo);
-        walk.mark = Some(mark);
+        walk.mark = Some((branch, mark));
         walk.meet(tip, false)?;
         if let Some(known) = known
             && self.has_commit(known)?
@@ -103,13 +117,10 @@ impl Mirror {
         }
         let newest = walk.run(limit, if known.is_some() { limit.saturating_add(SLACK) } else { limit })?;
         let marked = newest.iter().filter(|id| walk.seen.get(*id).is_some_and(|visited| visited.marked));
-        let marked = marked.map(|id| commit_id(*id)).collect();
-        let mut line = HashSet::new();
-        let mut next = Some(tip);
-        while let Some(visited) = next.filter(|id| line.insert(*id)).and_then(|id| walk.seen.get(&id)) {
-            next = visited.parents.first().copied();
-        }
-        Ok(MarkedLog { marked, read: newest.len(), line })
+        let lineage = Lineage::of(&walk, tip);
+        let mut came: Vec<(usize, MarkedCommit)> = marked.filter_map(|id| lineage.came(&walk, *id)).collect();
+        came.sort_by_key(|(nth, commit)| (*nth, matches!(commit.came, CameBy::Merge(_))));
+        Ok(MarkedLog { marked: came.into_iter().map(|(_, commit)| commit).collect(), read: newest.len() })
     }
 
     /// As many of these commits, in their order, as have messages of no more than `bytes` in total; at least one.
@@ -141,7 +152,7 @@ impl Mirror {
             return Ok(true);
         }
         let mut walk = Walk::new(self, &repo);
-        let Some((made, ..)) = walk.look_up(ancestor)? else { return Ok(false) };
+        let Some(Visited { time: made, .. }) = walk.look_up(ancestor)? else { return Ok(false) };
         walk.meet(of, false)?;
         let mut slack = ANCESTOR_SLACK;
         while let Some((time, _, id)) = walk.queue.pop() {
@@ -195,9 +206,78 @@ fn seconds(line: &[u8]) -> i64 {
     rest.fields().next().and_then(|time| time.to_str().ok()?.parse().ok()).unwrap_or(0)
 }
 
+/// The own line of a branch.
+struct Lineage {
+    /// Its commits, newest first. Where somebody pulled the branch into their own and pushed that, the line goes on at the branch.
+    line: Vec<ObjectId>,
+    /// Where each commit came onto it.
+    by: HashMap<ObjectId, usize>,
+    /// The commits that are reached by first parents alone.
+    first: HashSet<ObjectId>,
+}
+
+impl Lineage {
+    fn of(walk: &Walk<'_>, tip: ObjectId) -> Self {
+        let follow = |next: fn(&Visited) -> Option<ObjectId>| {
+            let (mut line, mut met, mut at) = (Vec::new(), HashSet::new(), Some(tip));
+            while let Some(id) = at.filter(|id| met.insert(*id)) {
+                let Some(visited) = walk.seen.get(&id) else { break };
+                line.push(id);
+                at = next(visited);
+            }
+            line
+        };
+        let first = follow(|visited| visited.parents.first().copied()).into_iter().collect();
+        let line = follow(|visited| visited.parents.get(usize::from(visited.pulls)).copied());
+        let mut by: HashMap<ObjectId, usize> = line.iter().enumerate().map(|(nth, id)| (*id, nth)).collect();
+        // Oldest first: what several merges reach came with the first of them.
+        for (nth, id) in line.iter().enumerate().rev() {
+            let mut open = walk.seen.get(id).map_or_else(Vec::new, |visited| visited.parents.clone());
+            while let Some(id) = open.pop() {
+                if let Some(visited) = walk.seen.get(&id).filter(|_| !by.contains_key(&id)) {
+                    by.insert(id, nth);
+                    open.extend(visited.parents.iter().copied());
+                }
+            }
+        }
+        Self { line, by, first }
+    }
+
+    /// Where a commit came onto the line, and how; `None` for one that is not among what was read.
+    fn came(&self, walk: &Walk<'_>, id: ObjectId) -> Option<(usize, MarkedCommit)> {
+        let nth = *self.by.get(&id)?;
+        let by = *self.line.get(nth)?;
+        let came = match () {
+            () if self.first.contains(&id) => CameBy::Itself,
+            () if by == id => CameBy::Pull,
+            () => CameBy::Merge(commit_id(by)),
+        };
+        let at = Timestamp::from_second(walk.seen.get(&by)?.time).unwrap_or(Timestamp::UNIX_EPOCH);
+        Some((nth, MarkedCommit { id: commit_id(id), came, at }))
+    }
+}
+
+/// Whether a merge is one of the branch into the writer's own, as `git pull` makes it. What a forge merges has other words, and somebody
+/// else as its committer than as its author.
+fn pulls(raw: &RawCommit<'_>, branch: &BranchName) -> bool {
+    let subject = raw.message.lines().next().unwrap_or_default();
+    let of_url = format!("Merge branch '{branch}' of ");
+    let tracked = subject.strip_prefix(b"Merge remote-tracking branch '").and_then(|rest| {
+        let (name, _) = rest.split_once_str("'")?;
+        name.to_str().ok()?.split_once('/').map(|(_, name)| name.to_owned())
+    });
+    raw.parents.len() == 2
+        && raw.author == raw.committer
+        && (subject.starts_with(of_url.as_bytes()) || tracked.as_deref() == Some(branch.as_str()))
+}
+
 struct Visited {
     /// Whether its message has the text that is looked for.
     marked: bool,
+    /// Whether its second parent is the branch itself, pulled.
+    pulls: bool,
+    /// In seconds.
+    time: i64,
     painted: bool,
     walked: bool,
     parents: Vec<ObjectId>,
@@ -210,8 +290,8 @@ struct Walk<'a> {
     /// By time, then in the order in which they were found.
     queue: BinaryHeap<(i64, Reverse<usize>, ObjectId)>,
     pushed: usize,
-    /// The text that is looked for in messages.
-    mark: Option<&'a str>,
+    /// The branch, and the text that is looked for in messages.
+    mark: Option<(&'a BranchName, &'a str)>,
 }
 
 impl<'a> Walk<'a> {
@@ -259,9 +339,9 @@ impl<'a> Walk<'a> {
     /// Queues a commit when it is first found; later, passes paint down through what was already walked.
     fn meet(&mut self, id: ObjectId, paint: bool) -> Result<(), GitError> {
         if !self.seen.contains_key(&id) {
-            let Some((time, parents, marked)) = self.look_up(id)? else { return Ok(()) };
-            self.seen.insert(id, Visited { marked, painted: paint, walked: false, parents });
-            self.queue.push((time, Reverse(self.pushed), id));
+            let Some(visited) = self.look_up(id)? else { return Ok(()) };
+            self.queue.push((visited.time, Reverse(self.pushed), id));
+            self.seen.insert(id, Visited { painted: paint, ..visited });
             self.pushed += 1;
             return Ok(());
         }
@@ -278,7 +358,7 @@ impl<'a> Walk<'a> {
     }
 
     /// `None`: the history ends before this commit, as in a shallow repository.
-    fn look_up(&self, id: ObjectId) -> Result<Option<(i64, Vec<ObjectId>, bool)>, GitError> {
+    fn look_up(&self, id: ObjectId) -> Result<Option<Visited>, GitError> {
         let Some(commit) = self.mirror.read_commit(self.repo, id)? else {
             if self.repo.is_shallow().map_err(|error| self.mirror.damage(&error))? {
                 return Ok(None);
@@ -286,7 +366,9 @@ impl<'a> Walk<'a> {
             return Err(self.mirror.damaged(format!("commit {id} is missing")));
         };
         let raw = RawCommit::parse(&commit.data);
-        let marked = self.mark.is_some_and(|mark| raw.message.contains_str(mark));
-        Ok(Some((seconds(raw.committer), raw.parents, marked)))
+        let marked = self.mark.is_some_and(|(_, mark)| raw.message.contains_str(mark));
+        let pulls = self.mark.is_some_and(|(branch, _)| pulls(&raw, branch));
+        let time = seconds(raw.committer);
+        Ok(Some(Visited { marked, pulls, time, painted: false, walked: false, parents: raw.parents }))
     }
 }

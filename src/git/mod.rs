@@ -46,7 +46,7 @@ pub use history::{
     ValueChange, ValueOrigin,
 };
 pub use kept::KeptKey;
-pub use log::{LogEntry, MarkedLog};
+pub use log::{CameBy, LogEntry, MarkedCommit, MarkedLog};
 pub use made::{CommitOrder, MadeCommit, MakesCommits, NotMade, OrderedChange, OrderedFile};
 pub use merge::MergeOutcome;
 pub use mirror::Mirror;

@@ -107,6 +107,8 @@ impl std::fmt::Display for MergeMethod {
 pub struct Merge {
     /// The pull request.
     pub number: u64,
+    /// The branch that it was planned for; if it goes into another one by now, nothing is merged.
+    pub base: BranchName,
     /// The head's tip that was judged; if it has moved since, nothing is merged.
     pub tip: CommitId,
     /// When that commit was made, according to Git.

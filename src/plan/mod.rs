@@ -78,6 +78,8 @@ pub struct Snapshot<'a> {
     pub branch: &'a BranchName,
     /// Its tip, at which the pins were read.
     pub revision: &'a CommitId,
+    /// The main branch's tip, on which policies and decisions are.
+    pub rules: &'a CommitId,
     /// The pins at that tip, sorted by path and position.
     pub pins: &'a [Arc<Pin>],
     /// The policies that apply to this branch.
@@ -115,14 +117,26 @@ impl Snapshot<'_> {
     #[must_use]
     pub fn is_released(&self, update: &Update, since: Timestamp) -> bool {
         let place = UpdatePlace::of(update);
-        let all = [self.ledger.releases(), self.decisions.releases()];
+        self.ledger.releases().since(&update.id, &place, since).is_some() || self.is_decided(update, &place, since)
+    }
+
+    /// The same for what a commit of this branch records: of releases in the same history, the order counts and not the time.
+    #[must_use]
+    pub fn is_released_after(&self, update: &Update, (at, nth): (Timestamp, usize)) -> bool {
+        let place = UpdatePlace::of(update);
+        let since = at.min(self.now);
+        self.ledger.releases().after(&update.id, &place, nth).is_some() || self.is_decided(update, &place, since)
+    }
+
+    /// Whether the decisions on the main branch have released it since then.
+    fn is_decided(&self, update: &Update, place: &UpdatePlace, since: Timestamp) -> bool {
         let subject = Subject {
             app: &update.app,
             image: &update.name,
             environment: update.environment.as_deref(),
             to: &update.to,
         };
-        all.into_iter().any(|releases| releases.since(&update.id, &place, since).is_some())
+        self.decisions.releases().since(&update.id, place, since).is_some()
             || self.decisions.releasing(&subject, (since, self.now))
     }
 }
@@ -134,6 +148,8 @@ pub struct Plan {
     pub branch: BranchName,
     /// The tip at planning time.
     pub revision: CommitId,
+    /// The main branch's tip, on which policies and decisions are.
+    pub rules: CommitId,
     /// What to do, in a fixed order.
     pub actions: Vec<Action>,
     /// What has to wait, and why.
@@ -479,6 +495,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
         plan: Plan {
             branch: snapshot.branch.clone(),
             revision: snapshot.revision.clone(),
+            rules: snapshot.rules.clone(),
             actions,
             holds: chosen.holds,
             up_to_date: chosen.up_to_date,

@@ -50,7 +50,7 @@ async fn opened(stub: &ForgeStub, github: &GitHub) -> (PullRequest, CommitId) {
         title: "web to 1.2".to_owned(),
         body: "<!-- landfall: 0123456789abcdef -->".to_owned(),
         head: branch(HEAD),
-        base: branch("main"),
+        base: BranchName::parse("main").unwrap(),
         labels: Vec::new(),
         reviewers: Vec::new(),
         draft: false,
@@ -63,7 +63,14 @@ async fn opened(stub: &ForgeStub, github: &GitHub) -> (PullRequest, CommitId) {
 
 fn merge(tip: &CommitId, method: Option<MergeMethod>) -> Merge {
     let made = "2026-01-05T08:00:00Z".parse().unwrap();
-    Merge { number: 1, tip: tip.clone(), made, method, message: MESSAGE.to_owned() }
+    Merge {
+        number: 1,
+        base: BranchName::parse("main").unwrap(),
+        tip: tip.clone(),
+        made,
+        method,
+        message: MESSAGE.to_owned(),
+    }
 }
 
 fn refused(outcome: MergeOutcome) -> String {

@@ -86,7 +86,7 @@ impl<R: Remote, P> Executor<R, P> {
     /// Pushes commits that stand one on the other. It breaks with the reason why nothing further can be pushed.
     async fn push_stack(&self, way: &mut Underway<'_>, stack: &[Made<'_>]) -> ControlFlow<ActionFailure> {
         let Some(last) = stack.last() else { return ControlFlow::Continue(()) };
-        match self.push_commit(&way.plan.branch, &way.tip, &last.commit).await {
+        match self.push_as_planned(way, &last.commit).await {
             // One commit that the server refuses must not hold up the others: push each on its own.
             Ok(RefResult::Rejected { .. }) if stack.len() > 1 => self.one_by_one(way, stack).await,
             pushed => way.settle(stack, pushed),
@@ -107,7 +107,7 @@ impl<R: Remote, P> Executor<R, P> {
                     continue;
                 }
             };
-            let pushed = self.push_commit(&way.plan.branch, &way.tip, &commit).await;
+            let pushed = self.push_as_planned(way, &commit).await;
             let made = Made { action, parent: way.tip.clone(), commit };
             if let ControlFlow::Break(failure) = way.settle(&[made], pushed) {
                 way.fail(stack[at + 1..].iter().map(|made| made.action), &failure);
@@ -115,6 +115,14 @@ impl<R: Remote, P> Executor<R, P> {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Pushes a commit of a plan, unless somebody has decided something else since it was made.
+    async fn push_as_planned(&self, way: &Underway<'_>, commit: &CommitId) -> Result<RefResult, GitError> {
+        match self.rules_hold(way.plan).await {
+            Ok(()) => self.push_commit(&way.plan.branch, &way.tip, commit).await,
+            Err(message) => Ok(RefResult::LostRace { message }),
+        }
     }
 
     /// Pushes a commit onto the tip that a branch is expected to have, and reads the branch again: the remote's ref,

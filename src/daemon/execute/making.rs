@@ -1,6 +1,7 @@
 //! Commits as whoever makes this repository's commits makes them, and what is remembered where they do not.
 //!
-//! Promise: nobody is asked in vain. After an error that is about no action in particular, no other action of the plan is tried; what
+//! Promise: nobody is asked in vain. After an error that is about no action in particular, no other action of the plan is tried, be it
+//! a new pull request or one that is brought up to date; what
 //! is wrong in the configuration, and what the remote refuses of a commit that somebody else had to make, is told again for
 //! ten minutes, without another request.
 
@@ -85,11 +86,25 @@ impl<R: Remote, P> Executor<R, P> {
         now: Timestamp,
         making: &mut Making,
     ) -> Result<CommitId, ActionFailure> {
-        if let Some(failure) = making.stopped.clone().or_else(|| self.refusals().of(action, now)) {
+        if let Some(failure) = self.hindrance(action, now, making) {
             return Err(failure);
         }
-        let planned = self.commit(action, parent, now)?;
-        self.make(&planned, now).await.map_err(|error| {
+        self.make_of_plan(&self.commit(action, parent, now)?, now, making).await
+    }
+
+    /// Why no commit is made for an action for now.
+    pub(super) fn hindrance(&self, action: &Action, now: Timestamp, making: &Making) -> Option<ActionFailure> {
+        making.stopped.clone().or_else(|| self.refusals().of(action, now))
+    }
+
+    /// The commit in place of a planned one of a plan. After an error that would meet every other one, too, none is made any more.
+    pub(super) async fn make_of_plan(
+        &self,
+        planned: &CommitId,
+        now: Timestamp,
+        making: &mut Making,
+    ) -> Result<CommitId, ActionFailure> {
+        self.make(planned, now).await.map_err(|error| {
             let failure = ActionFailure::from(&error);
             making.stopped = concerns_all(&error).then(|| failure.clone());
             failure

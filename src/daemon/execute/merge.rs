@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::git::{Force, GitError, RefUpdate, TreeBudget, TreePath};
+use crate::git::{Force, GitError, RefUpdate};
 use crate::message::{closed_body, closing_comment, dequeuing_comment, reminder};
 use crate::model::{BranchName, CommitId, DequeueOutcome, Merge, MergeOutcome, PullState};
 use crate::plan::{
@@ -50,7 +50,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             Err(reason) => Err(reason),
         };
         let merged = match proved {
-            Ok(message) => self.merge_judged(merge, message, now).await,
+            Ok(message) => self.merge_judged(plan, merge, message, now).await,
             Err(reason) => Ok(MergeOutcome::Refused { reason }),
         };
         match merged {
@@ -109,7 +109,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let base = self.base_now(plan, self.remote.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match self.remote.is_outdated(&plan.revision, &pull.tip, &base) {
-            Ok(false) => self.same_rules(plan, &base).map(|()| base),
+            Ok(false) if plan.branch == self.settings.branch => self.same_rules(&plan.rules, &base).map(|()| base),
+            Ok(false) => self.rules_hold(plan).await.map(|()| base),
             Ok(true) => {
                 Err(format!("the same files changed on {} in the meantime; the next cycle tries again", plan.branch))
             }
@@ -117,27 +118,9 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         }
     }
 
-    /// Checks that policies, freezes and holds are still those that the merge was planned under; otherwise returns the
-    /// reason.
-    fn same_rules(&self, plan: &Plan, base: &CommitId) -> Result<(), String> {
-        let folder = self.settings.policies.decision_folder();
-        let changes = self.remote.changes_within(Some(&plan.revision), base, TreeBudget::REPOSITORY);
-        let changes = changes.map_err(|error| format!("{} cannot be compared: {error}", plan.branch))?;
-        let is_rule = |path: &TreePath| match path {
-            TreePath::Usable(path) => path.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),
-            TreePath::Odd { .. } => false,
-        };
-        match changes.iter().any(|change| is_rule(&change.path)) {
-            true => Err(format!(
-                "policies or decisions on {} changed in the meantime; the next cycle tries again",
-                plan.branch
-            )),
-            false => Ok(()),
-        }
-    }
-
     async fn merge_judged(
         &mut self,
+        plan: &Plan,
         merge: &MergeAction,
         message: String,
         now: Timestamp,
@@ -145,7 +128,8 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let MergeAction { pull, terms, .. } = merge;
         let made = self.remote.log(&pull.tip, None, 1).ok().and_then(|log| log.first().map(|tip| tip.time));
         let made = made.unwrap_or(Timestamp::MIN);
-        let merge = Merge { number: pull.number, tip: pull.tip.clone(), made, method: terms.method, message };
+        let base = plan.branch.clone();
+        let merge = Merge { number: pull.number, base, tip: pull.tip.clone(), made, method: terms.method, message };
         self.pulls.merge(&merge, now).await
     }
 

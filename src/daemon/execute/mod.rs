@@ -13,6 +13,7 @@ mod making;
 mod merge;
 mod pull_request;
 mod remote;
+mod rules;
 pub(super) mod sources;
 mod stale_base;
 pub(super) mod still_verified;
@@ -65,6 +66,8 @@ pub(in crate::daemon) struct Carried {
     pub(in crate::daemon) holds: Vec<Hold>,
     /// The bot's branches that were pushed.
     pub(in crate::daemon) pushed: Vec<PushedHead>,
+    /// What became of making their commits.
+    making: Making,
 }
 
 /// A branch of the bot that was pushed.

@@ -13,7 +13,7 @@ use crate::policy::{CODE_OWNERS, code_owners};
 use super::merge::waiting;
 use super::stale_base::Ready;
 use super::update::QUEUED;
-use super::{Carried, Executor, Making, PullRequests, PushedHead, Refs, Remote};
+use super::{Carried, Executor, PullRequests, PushedHead, Refs, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionFailureCode, ActionOutcome, Done, Step};
 
 /// Maximum number of pull request branches in one push; servers limit it.
@@ -78,7 +78,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         carried: &mut Carried,
     ) -> Vec<NotRewritten<'a>> {
         let reports = &mut carried.actions;
-        let mut making = Making::default();
+        let making = &mut carried.making;
         let mut ready: Vec<Ready<'a>> = Vec::new();
         let mut pushes: Vec<(RefUpdate, Ready<'a>)> = Vec::new();
         for action in actions {
@@ -100,7 +100,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             }
             // The commit first: where none can be made, the approval of the present content stays. Nothing is pushed before the
             // labels are gone.
-            let made = match self.made(action, &plan.revision, now, &mut making).await {
+            let made = match self.made(action, &plan.revision, now, making).await {
                 Ok(commit) => self.take_labels(pull, now).await.map(|()| commit),
                 Err(failure) => Err(failure),
             };

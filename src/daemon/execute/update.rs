@@ -11,7 +11,7 @@ use crate::plan::{Action, OpenPull, Plan, UpdateAction, UpdateWay};
 
 use super::merge::waiting;
 use super::pull_request::unpushed;
-use super::{Carried, Executor, PullRequests, PushedHead, Remote};
+use super::{Carried, Executor, Making, PullRequests, PushedHead, Remote};
 use crate::daemon::outcome::{ActionFailure, ActionOutcome, Done};
 
 /// What is said of a pull request to which nothing may be pushed.
@@ -32,7 +32,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
                 carried.holds.extend(waiting(action, (pull, None), QUEUED));
                 return;
             }
-            Ok(false) => self.updated(plan, action, update, now).await,
+            Ok(false) => self.updated(plan, action, update, (now, &mut carried.making)).await,
             Err(error) => Err(ActionFailure::from(&error)),
         };
         carried.actions.push(match outcome {
@@ -51,15 +51,15 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         plan: &Plan,
         action: &Action,
         update: &UpdateAction,
-        now: Timestamp,
+        (now, making): (Timestamp, &mut Making),
     ) -> Result<CommitId, ActionFailure> {
         let pull = &update.pull;
-        if let Some(failure) = self.refusals().of(action, now) {
+        if let Some(failure) = self.hindrance(action, now, making) {
             return Err(failure);
         }
         let mut way = update.way;
         loop {
-            let commit = self.make(&self.brought_up(plan, action, (pull, way), now)?, now).await?;
+            let commit = self.make_of_plan(&self.brought_up(plan, action, (pull, way), now)?, now, making).await?;
             let name = pull.head.full();
             let (expected, new) = (Some(pull.tip.clone()), Some(commit.clone()));
             let update = RefUpdate { name: name.clone(), expected, new, force: Force::WithLease };

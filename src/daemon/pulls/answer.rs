@@ -79,6 +79,9 @@ impl Pulls {
 
     /// The bot's open pull requests as of this cycle, into any branch.
     async fn all_open(&mut self, since: Timestamp, now: Timestamp) -> Answer<Vec<PullRequest>> {
+        if !self.forge.has_pulls() {
+            return Answer::Known(Vec::new());
+        }
         match self.open(since, now).await {
             Ok(open) => Answer::Known(open.to_vec()),
             Err(error) => Answer::Failed { message: error.message, code: error.code, last: None },

@@ -1,13 +1,16 @@
 //! The ledger of a branch, read from its history: what commit messages record, as far as the commits' trees support it.
 //! A long history is read once; the result is kept for the next process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::daemon::execute::Remote as _;
-use crate::git::{Blob, GitError, KeptKey, LogEntry, MarkedLog, Mirror, TreeBudget, TreeEntry, TreePath};
+use crate::git::{
+    Blob, CameBy, GitError, KeptKey, LogEntry, MarkedCommit, MarkedLog, Mirror, TreeBudget, TreeChange, TreeEntry,
+    TreePath,
+};
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
 use crate::overlay::{every_pin, is_read};
 use crate::plan::{
@@ -75,7 +78,8 @@ pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> R
     let (version, signed_by) = (env!("CARGO_PKG_VERSION"), mirror.signing_keys());
     let author = rules.author.map_or("", |author| &author.email);
     let declared = mirror.declared().fingerprint();
-    let made_from = format!("ledger {version} {} {author} {} {signed_by} {declared}", rules.bot.email, rules.decisions);
+    let made_from =
+        format!("ledger of merges {version} {} {author} {} {signed_by} {declared}", rules.bot.email, rules.decisions);
     let name = format!("ledger {}", rules.branch);
     let key = KeptKey { name: &name, made_from: &made_from };
     let kept = mirror.kept(key).and_then(|bytes| serde_json::from_slice::<KeptLedger>(&bytes).ok());
@@ -83,7 +87,7 @@ pub(super) fn read(mirror: &Mirror, rules: RecordRules<'_>, tip: &CommitId) -> R
     // A tip that is no longer in the history does not count.
     let kept = kept.filter(|(before, _)| mirror.is_ancestor(before, tip).unwrap_or(false));
     let (before, mut kept) = kept.map_or((None, KeptLedger::default()), |(before, kept)| (Some(before), kept));
-    let log = mirror.marked(tip, before.as_ref(), trailer::MARK, DEPTH)?;
+    let log = mirror.marked(tip, before.as_ref(), (rules.branch, trailer::MARK), DEPTH)?;
     let mut ledger = Ledger::default();
     kept.records.extend(judged(mirror, rules, &log)?);
     kept.records.iter().for_each(|record| record.enter(&mut ledger));
@@ -103,34 +107,35 @@ pub(super) fn go_on(
     rules: RecordRules<'_>,
     (tip, known): (&CommitId, &CommitId),
 ) -> Result<(), GitError> {
-    let log = mirror.marked(tip, Some(known), trailer::MARK, DEPTH)?;
+    let log = mirror.marked(tip, Some(known), (rules.branch, trailer::MARK), DEPTH)?;
     judged(mirror, rules, &log)?.iter().for_each(|record| record.enter(ledger));
     Ok(())
 }
 
 /// What of these commits counts, oldest first.
 fn judged(mirror: &Mirror, rules: RecordRules<'_>, log: &MarkedLog) -> Result<Vec<Judged>, GitError> {
-    let commits: Vec<CommitId> = log.marked.iter().rev().cloned().collect();
-    let mut judged = Vec::new();
-    let mut rest = commits.as_slice();
+    let came: Vec<&MarkedCommit> = log.marked.iter().rev().collect();
+    let commits: Vec<CommitId> = came.iter().map(|commit| commit.id.clone()).collect();
+    let (mut judged, mut at) = (Vec::new(), 0);
     // A few megabytes of messages at a time: each may be as large as anybody made it.
-    while !rest.is_empty() {
-        let entries = mirror.log_of(&rest[..rest.len().min(AT_ONCE)], BYTES_AT_ONCE)?;
-        rest = &rest[entries.len().max(1)..];
-        judged.extend(judge(mirror, rules, log, entries)?);
+    while at < commits.len() {
+        let entries = mirror.log_of(&commits[at..commits.len().min(at + AT_ONCE)], BYTES_AT_ONCE)?;
+        let read = entries.len().max(1);
+        judged.extend(judge(mirror, rules, came[at..].iter().copied().zip(entries))?);
+        at += read;
     }
     Ok(judged)
 }
 
-fn judge(
+fn judge<'m>(
     mirror: &Mirror,
     rules: RecordRules<'_>,
-    log: &MarkedLog,
-    entries: Vec<LogEntry>,
+    entries: impl Iterator<Item = (&'m MarkedCommit, LogEntry)>,
 ) -> Result<Vec<Judged>, GitError> {
-    let recorded = entries.into_iter().filter(|entry| is_within(entry, RecordLimit::BASE.allows(&entry.message)));
-    let recorded: Vec<LogEntry> = recorded.filter(|entry| is_recorded(&entry.message)).collect();
-    let prove = |entry: &LogEntry| prove(mirror, rules, entry, log.is_on_the_line(&entry.id));
+    let recorded = entries.filter(|(_, entry)| is_within(entry, RecordLimit::BASE.allows(&entry.message)));
+    let recorded: Vec<_> = recorded.filter(|(_, entry)| is_recorded(&entry.message)).collect();
+    let merges = merges(mirror, recorded.iter().map(|(came, _)| *came))?;
+    let prove = |(came, entry): &(&MarkedCommit, LogEntry)| prove(mirror, rules, entry, came.came == CameBy::Itself);
     let proofs: Vec<Result<CommitProof, GitError>> = if recorded.len() < PARALLEL_FROM {
         recorded.iter().map(prove).collect()
     } else {
@@ -149,15 +154,50 @@ fn judge(
         });
     }
     let mut judged = Vec::new();
-    for (entry, proof) in recorded.into_iter().zip(proofs) {
-        let verdicts = verdicts(rules.branch, &entry.message, &proof?);
+    for ((came, entry), proof) in recorded.into_iter().zip(proofs) {
+        let mut verdicts = verdicts(rules.branch, &entry.message, &proof?);
+        if let CameBy::Merge(merge) = &came.came {
+            let brought = merges.get(merge).map(|proof| self::verdicts(rules.branch, &entry.message, proof));
+            let brought = brought.unwrap_or_default().into_iter().chain(std::iter::repeat(false));
+            verdicts.iter_mut().zip(brought).for_each(|(counts, brought)| *counts &= brought);
+        }
         let counted = verdicts.iter().filter(|counts| **counts).count();
         let message = trailer_lines(&entry.message);
         if counted > 0 && is_within(&entry, message.len() <= KEPT.max(counted * KEPT_FOR_EACH)) {
-            judged.push(Judged { commit: entry.id.to_string(), at: entry.time, message, verdicts });
+            judged.push(Judged { commit: entry.id.to_string(), at: came.at, message, verdicts });
         }
     }
     Ok(judged)
+}
+
+/// What each merge that brought one of these commits changed on the branch itself. A commit beside the branch's own line may have
+/// made an update and the next one may have taken it back: only what the merge brought was ever there.
+fn merges<'m>(
+    mirror: &Mirror,
+    commits: impl Iterator<Item = &'m MarkedCommit>,
+) -> Result<HashMap<CommitId, CommitProof>, GitError> {
+    let mut proofs = HashMap::new();
+    for commit in commits {
+        let CameBy::Merge(merge) = &commit.came else { continue };
+        if proofs.contains_key(merge) {
+            continue;
+        }
+        let entry = mirror.log_of(std::slice::from_ref(merge), usize::MAX)?.pop();
+        let parent = entry.and_then(|entry| entry.parents.into_iter().next());
+        let moved =
+            changes(mirror, parent.as_ref(), merge)?.map(|changes| moved(mirror, (parent.as_ref(), merge), changes));
+        let moved = moved.transpose()?.unwrap_or_default();
+        drop(proofs.insert(merge.clone(), CommitProof { moved, releases: ReleaseAuthority::Nobody }));
+    }
+    Ok(proofs)
+}
+
+/// What a commit changed; `None` if the history ends there, or it changed more than any commit of the bot does.
+fn changes(mirror: &Mirror, parent: Option<&CommitId>, commit: &CommitId) -> Result<Option<Vec<TreeChange>>, GitError> {
+    match mirror.changes_within(parent, commit, TreeBudget::COMMIT) {
+        Err(GitError::UnknownCommit { .. } | GitError::Refused { .. }) => Ok(None),
+        changes => changes.map(Some),
+    }
 }
 
 /// Whether a commit's message is one that the bot may have written; one that is not is said.
@@ -179,11 +219,7 @@ fn prove(
 ) -> Result<CommitProof, GitError> {
     let nothing = CommitProof { moved: Vec::new(), releases: ReleaseAuthority::Nobody };
     let parent = entry.parents.first();
-    let changes = match mirror.changes_within(parent, &entry.id, TreeBudget::COMMIT) {
-        // The history ends here, or the commit is larger than any of the bot's.
-        Err(GitError::UnknownCommit { .. } | GitError::Refused { .. }) => return Ok(nothing),
-        changes => changes?,
-    };
+    let Some(changes) = changes(mirror, parent, &entry.id)? else { return Ok(nothing) };
     let folder = format!("{}/", rules.decisions.trim_end_matches('/'));
     let is_decision = |path: &TreePath| matches!(path, TreePath::Usable(path) if path.as_str().starts_with(&folder));
     let only_decisions = changes.iter().all(|change| is_decision(&change.path));
@@ -194,11 +230,20 @@ fn prove(
     } else {
         ReleaseAuthority::Nobody
     };
+    Ok(CommitProof { moved: moved(mirror, (parent, &entry.id), changes)?, releases })
+}
+
+/// The images whose declared version changed between a commit and its parent.
+fn moved(
+    mirror: &Mirror,
+    (parent, commit): (Option<&CommitId>, &CommitId),
+    changes: Vec<TreeChange>,
+) -> Result<Vec<MovedPin>, GitError> {
     let declared = mirror.declared();
     let paths: Vec<RepoPath> = changes
         .into_iter()
         .filter_map(|change| match change {
-            crate::git::TreeChange { path: TreePath::Usable(path), now: Some(TreeEntry::File { .. }) } => Some(path),
+            TreeChange { path: TreePath::Usable(path), now: Some(TreeEntry::File { .. }) } => Some(path),
             _ => None,
         })
         .filter(|path| is_read(&declared, path))
@@ -207,14 +252,14 @@ fn prove(
         Some(parent) => versions(mirror, parent, &paths)?,
         None => BTreeMap::new(),
     };
-    let now = versions(mirror, &entry.id, &paths)?;
+    let now = versions(mirror, commit, &paths)?;
     let moved = now.into_iter().filter_map(|((path, kind, key, name), to)| {
         let place = (path, kind, key, name);
         let from = before.get(&place).cloned();
         let (path, _, _, name) = place;
         (from.as_ref() != Some(&to)).then_some(MovedPin { path, name, from, to })
     });
-    Ok(CommitProof { moved: moved.collect(), releases })
+    Ok(moved.collect())
 }
 
 /// File, kind and key of a place, and its image.

@@ -402,6 +402,7 @@ impl BranchReading<'_> {
             repository: &self.reader.settings.name,
             branch: self.name,
             revision: &self.branch.tip,
+            rules: self.rules(),
             pins: &self.pins,
             skipped: &self.skipped,
             policies: &self.policies,
@@ -420,11 +421,18 @@ impl BranchReading<'_> {
         }
     }
 
+    /// The tip of the main branch.
+    fn rules(&self) -> &CommitId {
+        let main = self.reader.branches.get(&self.reader.settings.branch);
+        main.map_or(&self.branch.tip, |main| &main.tip)
+    }
+
     /// A plan with only these actions.
     pub(in crate::daemon) fn plan_of(&self, actions: Vec<Action>) -> Plan {
         Plan {
             branch: self.name.clone(),
             revision: self.branch.tip.clone(),
+            rules: self.rules().clone(),
             actions,
             holds: Vec::new(),
             up_to_date: 0,

@@ -166,6 +166,9 @@ impl BitbucketApi {
     /// Whether somebody's approval counts. Who may write, only administrators of the repository may read.
     async fn weight(&self, person: &CloudPerson, defaults: &[CloudPerson]) -> Result<Weight, ForgeError> {
         let no = |reason: &str| Weight::DoesNotCount(reason.to_owned());
+        if person.is_gone() {
+            return Ok(no("the account was deleted"));
+        }
         if defaults.iter().any(|default| default.uuid == person.uuid) {
             return Ok(Weight::Counts);
         }
@@ -193,7 +196,7 @@ impl BitbucketApi {
     /// The repository's default reviewers.
     pub(super) async fn default_people(&self) -> Result<Vec<CloudPerson>, ForgeError> {
         let all: Vec<CloudHolder> = self.api.list("effective-default-reviewers?pagelen=100".to_owned()).await?;
-        Ok(all.into_iter().map(|holder| holder.user).collect())
+        Ok(all.into_iter().map(|holder| holder.user).filter(|person| !person.is_gone()).collect())
     }
 
     /// The tip of a branch; `None` if there is none.

@@ -108,6 +108,11 @@ impl CloudPerson {
         self.nickname.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.uuid)
     }
 
+    /// Whether the account was deleted. Nobody is told apart from others by that.
+    pub(super) fn is_gone(&self) -> bool {
+        self.uuid.is_empty()
+    }
+
     /// All by which they may be named.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         [Some(self.uuid.as_str()), self.account_id.as_deref(), self.nickname.as_deref()].into_iter().flatten()

@@ -1,6 +1,6 @@
 //! How a pull request ends, and what its reviewers see: merging, closing, commenting, removing labels.
 //!
-//! Promise: a merge happens at exactly the commit that was judged and respects the forge's own rules: nothing is
+//! Promise: a merge happens at exactly the commit and into the branch that were judged and respects the forge's own rules: nothing is
 //! overridden, and a refusal by the forge (a branch rule, a moved head, a conflict, a merge queue) is a value with
 //! its message, not an error. If an answer is lost, the outcome is looked up before anything is reported.
 
@@ -9,6 +9,12 @@ use super::api::{Api, ForgePull};
 use super::ensure::fitting;
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
+
+/// Somebody has changed into which branch it goes.
+pub(in crate::forge) fn other_base(merge: &Merge, now: &str) -> MergeOutcome {
+    let now = crate::model::one_line(now, 200);
+    MergeOutcome::Refused { reason: format!("it goes into {now} by now, and was judged for {}", merge.base) }
+}
 
 impl<A: Api> Hosted<A> {
     /// Merges a pull request at the commit that was judged: with the preferred method, or else with one that the
@@ -19,6 +25,10 @@ impl<A: Api> Hosted<A> {
     pub async fn merge(&self, merge: &Merge) -> Result<MergeOutcome, ForgeError> {
         let _turn = self.writing.lock().await;
         self.in_time("merge a pull request", async {
+            let there = self.api.one(merge.number).await?;
+            if there.base() != merge.base.as_str() {
+                return Ok(other_base(merge, there.base()));
+            }
             match self.api.merge(merge).await {
                 Err(error) => self.merged_meanwhile(merge, error).await,
                 outcome => outcome,

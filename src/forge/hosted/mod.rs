@@ -37,7 +37,7 @@ pub(super) use api::{
 };
 pub(super) use ask::{Ask, Repeat};
 pub(super) use client::ApiClient;
-pub(super) use conclude::{no_method, not_merged, refusal, refused_by, tell_other};
+pub(super) use conclude::{no_method, not_merged, other_base, refusal, refused_by, tell_other};
 pub(super) use dialect::{Dialect, Login, Place, is_plain};
 pub(super) use ensure::{bad_label_warning, label_warning, reviewer_warning};
 pub(super) use judge::{PushedTip, WireWritten, Writer, are_known, counts, may_be_unknown, to_weigh, to_weigh_by_key};

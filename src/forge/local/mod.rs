@@ -23,6 +23,7 @@ use crate::model::{
     PullState, RepoPath, Reviews, Weight,
 };
 
+use super::hosted::other_base;
 use super::{Ensured, Feature, Opening, PullError, PullForge, Wanted};
 
 mod records;
@@ -230,7 +231,8 @@ impl LocalForge {
     fn messages_of(&self, pull: &PullRequest) -> Result<Vec<String>, PullError> {
         let head = pull.head_commit.as_ref().ok_or_else(|| invalid(format!("#{} names no commit", pull.number)))?;
         let base = self.mirror.tip(&pull.base.full())?;
-        let commits = self.mirror.marked(head, base.as_ref(), "", OF_A_PULL)?.marked;
+        let commits = self.mirror.marked(head, base.as_ref(), (&pull.head, ""), OF_A_PULL)?.marked;
+        let commits: Vec<CommitId> = commits.into_iter().map(|commit| commit.id).collect();
         let log = self.mirror.log_of(&commits, MESSAGES)?;
         Ok(log.into_iter().map(|entry| entry.message).collect())
     }
@@ -258,6 +260,9 @@ impl LocalForge {
         let Some(pull) = open.filter(|pull| pull.state == PullState::Open) else {
             return Ok(MergeOutcome::Refused { reason: "it is no longer open".to_owned() });
         };
+        if pull.base != merge.base {
+            return Ok(other_base(merge, pull.base.as_str()));
+        }
         Ok(match self.try_merge(&pull, Some(&merge.tip), now).await? {
             Tried::Merged(_, commit) => MergeOutcome::Merged { commit },
             Tried::Refused(reason) => MergeOutcome::Refused { reason },

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::{ImageName, UpdateId};
+use crate::model::{Answer, ImageName, UpdateId};
 
 use super::{is_overridden, words};
 use crate::plan::candidates::{Choices, Chosen};
 use crate::plan::ledger::UpdatePlace;
-use crate::plan::{Attention, Gate, Hold, Snapshot};
+use crate::plan::{Attention, ForgeQuery, Gate, Hold, Snapshot};
 
 /// How often one image may return to a tag in one place within an hour before something is wrong. New versions are not
 /// a storm, however many there are: a debounce collects them.
@@ -51,6 +51,9 @@ pub(in crate::plan) fn hold_back(snapshot: &Snapshot<'_>, choices: &mut Choices)
     if !is_overridden(snapshot, Gate::Rate) {
         ready = storms(snapshot, ready, &mut choices.holds);
         ready = gather(snapshot, ready, &mut choices.holds);
+        if snapshot.answers.open.is_none() && is_rated(snapshot, &ready) {
+            choices.queries.forge.insert(ForgeQuery::Open);
+        }
         ready = rates(snapshot, ready, &mut choices.holds);
     }
     choices.updates = ready.into_iter().chain(on_their_way).collect();
@@ -124,6 +127,21 @@ fn gather(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) ->
     left
 }
 
+/// Whether a branch with updates may count for the limit of one of these.
+fn is_rated(snapshot: &Snapshot<'_>, ready: &[Chosen]) -> bool {
+    ready.iter().any(|chosen| chosen.effective.fields.rate.is_some())
+        && snapshot.heads.values().any(|head| !head.carries.is_empty())
+}
+
+/// Whether a branch has an open pull request, as far as that is known: anybody may push a branch that is named like the bot's.
+fn proposes(snapshot: &Snapshot<'_>, head: &str) -> bool {
+    match &snapshot.answers.open {
+        Some(Answer::Known(open)) => open.iter().any(|pull| pull.head.as_str() == head),
+        Some(Answer::Absent { .. }) => false,
+        Some(Answer::Failed { .. }) | None => true,
+    }
+}
+
 /// Limits the updates of an environment in a span of time.
 fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> Vec<Chosen> {
     let mut used: BTreeMap<(Scope, Duration), Vec<Timestamp>> = BTreeMap::new();
@@ -141,7 +159,9 @@ fn rates(snapshot: &Snapshot<'_>, ready: Vec<Chosen>, holds: &mut Vec<Hold>) -> 
             let of = |place: &UpdatePlace| place.environment.as_ref().unwrap_or(&place.policy) == &scope;
             let own = all.filter(|(_, made)| of(&made.place));
             let made = own.map(|(at, _)| at);
-            let waiting = snapshot.heads.values().filter(|head| !head.updates.is_empty()).flat_map(|head| {
+            let carried =
+                snapshot.heads.iter().filter(|(name, head)| !head.updates.is_empty() && proposes(snapshot, name));
+            let waiting = carried.flat_map(|(_, head)| {
                 let at = head.since.filter(|made| *made > since)?.min(snapshot.now);
                 Some(
                     head.carries

@@ -110,7 +110,7 @@ struct Case<'a> {
 impl Case<'_> {
     fn rolled_back(&self) -> Option<String> {
         let back = self.ids.iter().find_map(|id| self.snapshot.ledger.rolled_back(id))?;
-        if self.is_released(back.at) {
+        if self.snapshot.is_released_after(self.update, (back.at, back.nth)) {
             return None;
         }
         let who = back.by.as_deref().unwrap_or("the bot");
@@ -127,7 +127,7 @@ impl Case<'_> {
             // A mutable tag may return to an earlier digest; that is the registry's doing, not a person's.
             return None;
         }
-        if self.is_released(done.at) {
+        if self.snapshot.is_released_after(self.update, (done.at, done.nth)) {
             return None;
         }
         let who = origins

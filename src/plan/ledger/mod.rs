@@ -7,7 +7,7 @@ mod proof;
 
 use std::collections::{HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::model::wildcard::Steps;
@@ -20,6 +20,9 @@ use proof::Moves;
 
 /// How many times a record is compared with a move, for one commit: each of the bot's is about a few.
 const MAX_COMPARISONS: u64 = 1_000_000;
+
+/// How far the clock of another committer may be ahead: a time zone's mistake, not years.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_hours(24);
 
 /// The prefix of every line that the ledger reads.
 pub const MARK: &str = "Landfall-";
@@ -69,6 +72,8 @@ pub struct PastUpdate {
     pub at: Timestamp,
     /// Whether the bot has since moved the same image in the same place to another version.
     pub superseded: bool,
+    /// Which commit of the history it is, among those with records.
+    pub nth: usize,
 }
 
 /// An update that was rolled back through the bot.
@@ -82,6 +87,8 @@ pub struct RolledBack {
     pub by: Option<String>,
     /// Why.
     pub reason: Option<String>,
+    /// As in [`PastUpdate::nth`].
+    pub nth: usize,
 }
 
 /// A person's decision to release something that is held.
@@ -91,11 +98,15 @@ pub struct Release {
     pub commit: CommitId,
     /// When.
     pub at: Timestamp,
+    /// As in [`PastUpdate::nth`].
+    pub nth: usize,
 }
 
 /// All past updates in one branch's history.
 #[derive(Debug, Clone, Default)]
 pub struct Ledger {
+    /// How many commits with records there are.
+    entered: usize,
     done: HashMap<UpdateId, PastUpdate>,
     /// The last update of each image in each place.
     latest: HashMap<UpdatePlace, UpdateId>,
@@ -156,6 +167,14 @@ impl Releases {
         own.into_iter().flatten().find(|release| release.at.as_second() >= since.as_second())
     }
 
+    /// The release of an update, or of its place, that came after a commit of the same history. Commits' times decide nothing here:
+    /// they are whatever their writers say.
+    #[must_use]
+    pub fn after(&self, id: &UpdateId, place: &UpdatePlace, nth: usize) -> Option<&Release> {
+        let own = [self.updates.get(id), self.places.get(place)];
+        own.into_iter().flatten().find(|release| release.nth > nth)
+    }
+
     /// Whatever was done after a release needs another release.
     fn forget(&mut self, id: &UpdateId, place: &UpdatePlace) {
         drop(self.updates.remove(id));
@@ -188,7 +207,8 @@ impl Ledger {
     }
 
     fn take_in(&mut self, commit: &CommitId, at: Timestamp, message: &str, counts: impl Fn(usize) -> bool) {
-        let (mut by, mut reason) = (None, None);
+        let (mut by, mut reason, nth_commit) = (None, None, self.entered);
+        self.entered += 1;
         for (key, value) in trailers(message) {
             match key {
                 BY => by = Some(value.to_owned()),
@@ -202,7 +222,7 @@ impl Ledger {
             }
             let Record { kind, id, place, tag, rollback } = record;
             if kind == RecordKind::Release {
-                let release = Release { commit: commit.clone(), at };
+                let release = Release { commit: commit.clone(), at, nth: nth_commit };
                 drop(self.rolled_back.remove(&id));
                 drop(self.releases.updates.insert(id, release.clone()));
                 drop(self.releases.places.insert(place, release));
@@ -213,7 +233,8 @@ impl Ledger {
             drop(self.rolled_back.remove(&id));
             if let Some(bad) = rollback {
                 let (by, reason) = (by.clone(), reason.clone());
-                drop(self.rolled_back.insert(bad.clone(), RolledBack { commit: commit.clone(), at, by, reason }));
+                let back = RolledBack { commit: commit.clone(), at, by, reason, nth: nth_commit };
+                drop(self.rolled_back.insert(bad.clone(), back));
                 self.rollbacks.entry(commit.clone()).or_default().push(bad);
             }
             // A merge brings a commit that may be days older than those before it.
@@ -227,14 +248,16 @@ impl Ledger {
                 }
                 None => self.places.entry(place.overlay.clone()).or_default().push(place),
             }
-            drop(self.done.insert(id, PastUpdate { commit: commit.clone(), at, superseded: false }));
+            let made = PastUpdate { commit: commit.clone(), at, superseded: false, nth: nth_commit };
+            drop(self.done.insert(id, made));
         }
     }
 
     /// The updates made after `since`, newest first. The times are those of committers, whose clocks may differ: a time
-    /// after `now` counts as now.
+    /// shortly after `now` counts as now, and one that is further away is no time.
     pub(super) fn since(&self, since: Timestamp, now: Timestamp) -> Vec<(Timestamp, &DatedUpdate)> {
-        let recent = self.made.iter().rev().take_while(|made| made.at > since);
+        let latest = now.checked_add(CLOCKS_DIFFER).unwrap_or(Timestamp::MAX);
+        let recent = self.made.iter().rev().take_while(|made| made.at > since).filter(|made| made.at <= latest);
         recent.map(|made| (made.at.min(now), made)).collect()
     }
 
@@ -501,7 +524,7 @@ mod tests {
         ledger.record_unproven(&newest, Timestamp::UNIX_EPOCH, "x\n\nLandfall-Update: 0123456789abcdef");
         assert_eq!(
             ledger.get(&id).unwrap(),
-            &PastUpdate { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false }
+            &PastUpdate { commit: newest, at: Timestamp::UNIX_EPOCH, superseded: false, nth: 1 }
         );
     }
 
@@ -557,6 +580,21 @@ mod tests {
                 assert_eq!((back.by.as_deref(), back.reason.as_deref()), (Some("Ada"), Some("it leaks")));
             }
         }
+    }
+
+    #[test]
+    fn of_one_history_the_order_counts_and_not_what_commits_say_of_the_time() {
+        let mut ledger = Ledger::default();
+        ledger.record_unproven(&commit("1"), second(4_080_000_000), &format!("x\n\n{}", block(UPDATE, &id("a"))));
+        let released = |ledger: &Ledger| {
+            let nth = ledger.get(&id("a")).unwrap().nth;
+            ledger.releases().after(&id("a"), &place("web"), nth).is_some()
+        };
+        assert!(!released(&ledger));
+        ledger.record_unproven(&commit("2"), second(10), &format!("x\n\n{}", block(RELEASE, &id("a"))));
+        assert!(released(&ledger));
+        ledger.record_unproven(&commit("3"), second(5), &format!("x\n\n{}", block(UPDATE, &id("a"))));
+        assert!(!released(&ledger));
     }
 
     #[test]

@@ -145,6 +145,7 @@ impl World {
             repository: "deploys",
             branch: &self.branch,
             revision: &self.revision,
+            rules: &self.revision,
             pins: &self.pins,
             policies: &self.policies,
             answers: &self.answers,

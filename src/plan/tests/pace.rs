@@ -55,6 +55,32 @@ fn a_rate_counts_what_was_done_in_its_time() {
     let (_, message) = done(&ahead, "apps/z/dev", 1);
     ahead.ledger.record_unproven(&commit(7), ahead.now + SignedDuration::from_hours(5), &message);
     assert!(ahead.complete().actions.is_empty());
+    // A time in years is none, and spends nothing for ever.
+    let mut never = self::world("rate: { updates: 1, per: 1h }");
+    never.ledger.record_unproven(&commit(7), never.now + SignedDuration::from_hours(9_000), &message);
+    assert_eq!(never.complete().actions[0].updates.len(), 1);
+}
+
+#[test]
+fn a_branch_without_a_pull_request_counts_for_no_limit() {
+    let mut world = world("rate: { updates: 1, per: 1h }");
+    let carries = crate::plan::carried(&done(&world, "apps/z/dev", 5).1);
+    let updates: Vec<UpdateId> = carries.iter().map(|update| update.id.clone()).collect();
+    assert_eq!(updates.len(), 1);
+    let since = Some(world.now - SignedDuration::from_mins(5));
+    let head = Head { updates, carries, since, made: since, ..Head::merged(&commit(9)) };
+    drop(world.heads.insert("landfall/zz".to_owned(), head));
+    for (open, counts) in [(Vec::new(), false), (vec!["landfall/other"], false), (vec!["landfall/zz"], true)] {
+        let pull = |head: &&str| super::pull(1, PullState::Open, &BranchName::parse(head).unwrap(), &[]);
+        let open = open.iter().map(pull).collect();
+        world.answers.open = Some(crate::model::Answer::Known(open));
+        let plan = crate::plan::plan(&world.snapshot()).plan;
+        assert_eq!(plan.actions.is_empty(), counts, "{:?}", plan.holds);
+    }
+    // Before that is known, and where the forge does not say, it counts.
+    world.answers.open = None;
+    let planned = crate::plan::plan(&world.snapshot());
+    assert!(planned.plan.actions.is_empty() && planned.queries.forge.contains(&crate::plan::ForgeQuery::Open));
 }
 
 #[test]

@@ -55,3 +55,16 @@ fn nobody_hides_anothers_objection_on_bitbucket_by_a_nickname() {
         assert_eq!((reviews.objections(), reviews.approvals(&[tip])), (vec!["Änn {Änn}"], vec!["änn {änn}"]));
     });
 }
+
+#[test]
+fn the_approval_of_an_account_that_is_gone_is_no_default_reviewers_on_bitbucket() {
+    on(&KINDS[4..5], async |scene| {
+        scene.stub.default_reviewers(&["gone", "ann"]);
+        let (_, tip) = scene.open().await;
+        assert_eq!(scene.stub.pull(1).reviewers, ["ann"], "who is gone is not asked");
+        scene.stub.review(1, "gone", "APPROVED");
+        let (reviews, of) = (scene.reviews().await, [tip]);
+        assert_eq!(reviews.approvals(&of), Vec::<&str>::new());
+        assert!(reviews.void(&of).concat().contains("the account was deleted"), "{reviews:?}");
+    });
+}

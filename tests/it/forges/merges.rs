@@ -26,6 +26,18 @@ fn a_merge_is_at_the_judged_commit_and_in_an_allowed_way() {
     }
 }
 
+/// Whoever may edit a pull request may change into which branch it goes.
+#[test]
+fn what_was_judged_for_one_branch_is_not_merged_into_another() {
+    everywhere(async |scene| {
+        let (_, tip) = scene.open().await;
+        scene.stub.edit(1, |pull| pull.base = "production".to_owned());
+        let reason = refused(scene.merge(&tip, None).await.unwrap());
+        assert!(reason.contains("it goes into production by now, and was judged for main"), "{}: {reason}", scene.kind);
+        assert_eq!((scene.stub.merges().len(), scene.stub.pull(1).merged), (0, false), "{}", scene.kind);
+    });
+}
+
 #[test]
 fn a_head_that_moved_is_never_merged() {
     everywhere(async |scene| {

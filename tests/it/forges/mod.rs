@@ -86,7 +86,8 @@ impl Scene {
 
     async fn merge(&self, tip: &CommitId, method: Option<MergeMethod>) -> Result<MergeOutcome, PullError> {
         let made = "2026-01-05T08:00:00Z".parse().unwrap();
-        let merge = Merge { number: 1, tip: tip.clone(), made, method, message: MESSAGE.to_owned() };
+        let merge =
+            Merge { number: 1, base: branch("main"), tip: tip.clone(), made, method, message: MESSAGE.to_owned() };
         self.forge.merge(&merge, now()).await
     }
 

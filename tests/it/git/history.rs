@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use landfall::git::{
-    Ancestry, AncestryGap, FormerPin, GitError, History, HistoryLimits, Mirror, PinKey, TipMove, ValueAt, ValueOrigin,
+    Ancestry, AncestryGap, CameBy, FormerPin, GitError, History, HistoryLimits, Mirror, PinKey, TipMove, ValueAt,
+    ValueOrigin,
 };
-use landfall::model::{CommitId, Pin, RepoPath};
+use landfall::model::{BranchName, CommitId, Pin, RepoPath};
 use landfall::overlay::scan_file;
 
 use super::support::{Folder, fetched};
@@ -623,17 +624,18 @@ async fn messages_with_a_text_are_found_in_one_reading() {
         scene.git(&["commit", "--quiet", "--amend", "-m", message]);
     }
     let (tip, _) = scene.push(&mut history).await;
-    let log = scene.mirror.marked(&tip, None, "Landfall-", 100).unwrap();
+    let main = BranchName::parse("main").unwrap();
+    let log = scene.mirror.marked(&tip, None, (&main, "Landfall-"), 100).unwrap();
     let whole = scene.mirror.log(&tip, None, 100).unwrap();
     assert_eq!((log.read, log.marked.len()), (whole.len(), 1));
-    assert_eq!(scene.mirror.log_of(&log.marked, 1).unwrap()[0], whole[1]);
+    assert_eq!(scene.mirror.log_of(&[log.marked[0].id.clone()], 1).unwrap()[0], whole[1]);
     let all: Vec<_> = whole.iter().map(|entry| entry.id.clone()).collect();
     let two = whole[0].message.len() + whole[1].message.len();
     for (bytes, count) in [(0, 1), (two - 1, 1), (two, 2), (usize::MAX, whole.len())] {
         assert_eq!(scene.mirror.log_of(&all, bytes).unwrap(), whole[..count], "{bytes}");
     }
-    assert!(whole.iter().all(|entry| log.is_on_the_line(&entry.id)));
-    let newer = scene.mirror.marked(&tip, Some(&whole[1].id), "Landfall-", 100).unwrap();
+    assert_eq!((&log.marked[0].came, log.marked[0].at), (&CameBy::Itself, whole[1].time));
+    let newer = scene.mirror.marked(&tip, Some(&whole[1].id), (&main, "Landfall-"), 100).unwrap();
     assert_eq!((newer.read, newer.marked.len()), (1, 0));
 }
 

@@ -349,3 +349,88 @@ fn a_forged_record_of_a_rollback_steers_nothing() {
     assert_eq!(world.apply()["actions"][0]["kind"], "commit");
     assert_eq!(world.tag("web", "dev"), "1.3.0");
 }
+
+/// Trailers of a record that the bot would write for web in dev.
+fn record(world: &World, id: &str, tag: &str, more: &str) -> String {
+    format!(
+        "Landfall-Update: {id}\nLandfall-Image: {}/acme/web\nLandfall-Overlay: apps/web/overlays/dev\nLandfall-From: 1.2.3\n\
+         Landfall-To: {tag}\nLandfall-Policy: dev\nLandfall-Environment: dev\n{more}",
+        world.host
+    )
+}
+
+/// On a branch beside main, web moves to a version and back; only `README` is left of it when somebody merges that.
+fn merge_what_was_taken_back(world: &World, (from, to): (&str, &str), message: &str) {
+    let overlay = "apps/web/overlays/dev/kustomization.yaml";
+    world.work("main", |folder| {
+        git(folder, &["checkout", "--quiet", "-b", "side"]);
+        let file = folder.join(overlay);
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace(from, to)).unwrap();
+        drop(as_bot(folder, &["commit", "--quiet", "--all", "-m", message]));
+        std::fs::write(&file, &text).unwrap();
+        std::fs::write(folder.join("README"), "more words\n").unwrap();
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "--quiet", "-m", "better words"]);
+        git(folder, &["checkout", "--quiet", "main"]);
+        git(folder, &["merge", "--quiet", "--no-ff", "-m", "Merge pull request #7 from eve/words", "side"]);
+    });
+}
+
+#[test]
+fn a_record_whose_merge_brought_nothing_of_it_steers_nothing() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let id = world.plan()["actions"][0]["updates"][0]["id"].as_str().unwrap().to_owned();
+    let update = format!("dev: web 1.3.0\n\n{}", record(&world, &id, "1.3.0", ""));
+    merge_what_was_taken_back(&world, ("1.2.3", "1.3.0"), &update);
+    let report = world.plan();
+    assert_eq!(report["holds"], json!([]), "{report:#}");
+    assert_eq!(report["actions"][0]["updates"][0]["to"]["tag"], "1.3.0", "{report:#}");
+}
+
+/// Somebody pulls main into a branch of their own and pushes that: main's own past is then beside the line of first parents.
+#[test]
+fn what_was_decided_before_a_pull_stays_decided() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    world.landfall(&["rollback", "web", "--by", "Ada", "--reason", "it leaks"]).ends(0);
+    assert_eq!(world.tag("web", "dev"), "1.2.3");
+    world.work("main", |folder| {
+        git(folder, &["checkout", "--quiet", "-b", "own", "HEAD~2"]);
+        std::fs::write(folder.join("README"), "words\n").unwrap();
+        git(folder, &["add", "-A"]);
+        git(folder, &["commit", "--quiet", "-m", "words"]);
+        git(folder, &["pull", "--quiet", "--no-rebase", "--no-edit", "origin", "main"]);
+        git(folder, &["branch", "--quiet", "--force", "main", "own"]);
+        git(folder, &["checkout", "--quiet", "main"]);
+    });
+    let report = world.plan();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(report["holds"][0]["reason"].as_str().unwrap().contains("was rolled back by Ada"), "{report:#}");
+}
+
+/// A bump dated in 2099, reverted by a person: what is released after it is released, and no limit is spent on it for ever.
+#[test]
+fn a_commit_of_the_future_is_released_like_any_other() {
+    let world = World::setup().app("web", "1.2.3", &["dev"]).start();
+    world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+    let id = world.plan()["actions"][0]["updates"][0]["id"].as_str().unwrap().to_owned();
+    world.work("main", |folder| {
+        let file = folder.join("apps/web/overlays/dev/kustomization.yaml");
+        std::fs::write(&file, std::fs::read_to_string(&file).unwrap().replace("1.2.3", "1.3.0")).unwrap();
+        git(folder, &["add", "-A"]);
+        let message = format!("dev: web 1.3.0\n\n{}", record(&world, &id, "1.3.0", ""));
+        let mut commit = crate::support::git::command("git");
+        commit.current_dir(folder).args(["commit", "--quiet", "-m", &message]);
+        commit.env("GIT_AUTHOR_DATE", "4080000000 +0000").env("GIT_COMMITTER_DATE", "4080000000 +0000");
+        assert!(commit.status().unwrap().success());
+        git(folder, &["revert", "--no-edit", "HEAD"]);
+    });
+    let held = world.plan();
+    assert!(held["holds"][0]["reason"].as_str().unwrap().contains("has since been reverted"), "{held:#}");
+    world.landfall(&["release", "web", "--by", "Ada", "--reason", "it was the database"]).ends(0);
+    assert_eq!(world.plan()["actions"][0]["updates"][0]["to"]["tag"], "1.3.0");
+}

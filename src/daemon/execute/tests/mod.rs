@@ -110,10 +110,12 @@ pub(in crate::daemon) fn action(kind: ActionKind, environment: &str) -> Action {
 
 fn plan(remote: &Played, actions: Vec<Action>) -> Plan {
     let revision = remote.at(MAIN).unwrap();
+    let rules = revision.clone();
     let (holds, problems) = (Vec::new(), Vec::new());
     Plan {
         branch: branch("main"),
         revision,
+        rules,
         actions,
         holds,
         up_to_date: 0,
@@ -193,6 +195,23 @@ async fn commits_stand_one_on_another_and_go_out_together() {
     let texts = ["dev", "stage", "prod"].map(|environment| remote.text(&tip, &path(environment)));
     assert_eq!(texts, [text("1.1.0"), text("1.0.0"), text("1.1.0")]);
     assert_eq!(remote.world().events, ["push main"]);
+}
+
+/// Decisions are on the main branch: what is pushed to another one does not fail because that has moved.
+#[tokio::test]
+async fn a_decision_on_main_is_heard_before_another_branch_is_written() {
+    let (remote, executor) = world();
+    let main = remote.at(MAIN).unwrap();
+    let there = remote.commit_by("ann", &[&main], &[], "production");
+    remote.set("refs/heads/production", &there);
+    let plan = Plan { branch: branch("production"), revision: there.clone(), ..commits(&remote, &["prod"]) };
+    for (file, heard) in [(".landfall/freezes/prod.yaml", true), ("README.md", false)] {
+        remote.set(MAIN, &remote.commit_by("ann", &[&main], &[(file, "reason: stop\n")], "x"));
+        remote.set("refs/heads/production", &there);
+        let pushed = executor.commits(&plan, NOW).await;
+        assert_eq!(pushed.lost.is_some(), heard, "{file}: {:?}", pushed.lost);
+        assert_eq!(remote.at("refs/heads/production").as_ref() == Some(&there), heard, "{file}");
+    }
 }
 
 #[tokio::test]

@@ -255,12 +255,15 @@ impl LocalPulls {
         Some(Reviews::of(written.iter().map(review)))
     }
 
-    /// Records that one was merged by `commit`.
+    /// Records that one was merged by `commit`, unless somebody else has recorded that already.
     ///
     /// # Errors
-    /// If there is none with this number, or it is not open.
+    /// If there is none with this number, or it was closed.
     pub(super) fn merged(&mut self, number: u64, commit: &CommitId, now: Timestamp) -> Result<PullRequest, LocalError> {
-        self.end(number, LocalState::Merged, Some(commit), now)
+        match self.records.get(&number) {
+            Some(record) if record.pull.state == LocalState::Merged => Ok(self.model(record)),
+            _ => self.end(number, LocalState::Merged, Some(commit), now),
+        }
     }
 
     /// The whole tree: records and other files, by name.

@@ -16,7 +16,11 @@ pub(super) fn refuse(status: u16, message: &str) -> Answer {
     (status, Vec::new(), json!({ "type": "error", "error": { "message": message } }))
 }
 
+/// An account; `null` is what Bitbucket says of one that was deleted, here called `gone`.
 fn person(name: &str) -> Value {
+    if name == "gone" {
+        return Value::Null;
+    }
     json!({ "uuid": format!("{{{name}}}"), "account_id": format!("557058:{name}"), "nickname": name, "display_name": name })
 }
 
