@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::observation::CROSSPLANE;
+
 /// A kind that is watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "the names are those of the Kubernetes API")]
@@ -79,7 +81,6 @@ impl WatchedKind {
     const fn facts(self) -> (&'static str, &'static str, &'static str, &'static str) {
         const ARGO: &str = "argoproj.io";
         const SOURCE: &str = "source.toolkit.fluxcd.io";
-        const CROSSPLANE: &str = "pkg.crossplane.io";
         match self {
             Self::Application => (ARGO, "v1alpha1", "Application", "applications"),
             Self::ApplicationSet => (ARGO, "v1alpha1", "ApplicationSet", "applicationsets"),
@@ -124,7 +125,7 @@ impl WatchedKind {
     /// Whether it is a package of Crossplane, or a revision of one.
     #[must_use]
     pub fn is_crossplane(self) -> bool {
-        self.group() == "pkg.crossplane.io"
+        self.group() == CROSSPLANE
     }
 
     /// The API group; empty for the core group.

@@ -6,8 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::observation::{AppSource, Application, Body, ChartSpec, HelmRelease, Object, Revision, Source};
-use crate::model::{CauseCode, Digest, ImageName, ImageReference, Landing, Rung, Scheme, State, Tag, Verdict, Version};
+use crate::model::observation::{
+    AppSource, Application, Body, CROSSPLANE, ChartSpec, HelmRelease, Object, Revision, Source,
+};
+use crate::model::{
+    CauseCode, Digest, ImageName, ImageReference, Landing, Rung, Scheme, State, Tag, Verdict, Version, is_exact_version,
+};
 
 use super::chain::{ControllerProgress, Live, argo, helm, landing, paused, pending, stuck, unproven};
 use super::image::{Carries, carries};
@@ -47,7 +51,7 @@ pub(super) fn judge(world: &World<'_>, question: &Question, holder: &Holder<'_>,
         return explain(progress, Carries::No);
     }
     let own = match &object.body {
-        Body::HelmRelease(it) => release(world, question, object, it),
+        Body::HelmRelease(it) => release(world, question, (object, it), None),
         Body::Application(app) => application(world, question, object, app),
         Body::Source(source) => fetched(world, question, object, source),
         _ => Some(by_verdict(world, object, Rung::Applied)),
@@ -68,7 +72,7 @@ pub(super) fn without_holder(question: &Question, found: Landing) -> Landing {
 
 /// Whether an object of this file is a package of Crossplane, whose version is that of an image.
 pub(super) fn is_package(question: &Question) -> bool {
-    question.scope.held.iter().any(|key| key.group == "pkg.crossplane.io")
+    question.scope.held.iter().any(|key| key.group == CROSSPLANE)
 }
 
 /// The version of this artifact that an object names, if it names it.
@@ -95,7 +99,7 @@ fn named_version(world: &World<'_>, object: &Object, question: &Question) -> Opt
             let named = it.url.as_deref().and_then(|url| ImageName::parse(url).ok())?;
             let digest = it.reference.digest.as_deref().and_then(|text| Digest::parse(text).ok());
             // An exact version in place of a range is a tag; Flux asks for a digest before it, and for it before a tag.
-            let exact = tag(&it.reference.semver).filter(is_exact);
+            let exact = tag(&it.reference.semver).filter(|tag| is_exact_version(tag.as_str()));
             (named == *name).then(|| Version { tag: exact.or_else(|| tag(&it.reference.tag)), digest })
         }
         Body::Other(it) => {
@@ -124,14 +128,6 @@ fn is_chart(world: &World<'_>, object: &Object, chart: &ChartSpec, question: &Qu
     }
 }
 
-/// Whether a version is one and no range: three numbers.
-fn is_exact(tag: &Tag) -> bool {
-    let numbers = tag.as_str().split(['-', '+', '_']).next().unwrap_or_default();
-    let numbers = numbers.strip_prefix('v').unwrap_or(numbers).split('.');
-    numbers.clone().count() == 3
-        && numbers.into_iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-}
-
 /// The chart or artifact of an Application's source. Argo CD writes registries without a scheme.
 fn source_name(source: &AppSource) -> Option<ImageName> {
     let url = source.repo_url.trim_end_matches('/');
@@ -142,17 +138,28 @@ fn source_name(source: &AppSource) -> Option<ImageName> {
     }
 }
 
-/// What keeps a HelmRelease from having released the version of the question.
-fn release(world: &World<'_>, question: &Question, object: &Object, it: &HelmRelease) -> Option<Landing> {
+/// What keeps a HelmRelease from having released the version of the question: that of its chart, or the revision that the
+/// OCIRepository which it names has fetched.
+fn release(
+    world: &World<'_>,
+    question: &Question,
+    (object, it): (&Object, &HelmRelease),
+    fetched: Option<&str>,
+) -> Option<Landing> {
     // It knows no commits: whether it has the change was seen in its specification.
     let apart = Question { git: Git::Unknown, ..question.clone() };
     let progress = helm::helm_release(world, &apart, object, it, None);
     if let Some(found) = progress.before.or(progress.unfinished) {
         return Some(found);
     }
-    let wanted = question.image.version.tag.as_ref()?;
+    let wanted = &question.image.version;
     let released = it.history.first().and_then(|last| last.chart_version.as_deref());
-    if released.is_some_and(|version| same_version(version, wanted)) {
+    let is_it = |version: &str| match (&wanted.tag, fetched) {
+        (_, Some(revision)) if is_made_from(version, revision) => true,
+        (Some(tag), _) => same_version(version, tag),
+        (None, _) => false,
+    };
+    if released.is_some_and(is_it) {
         return None;
     }
     let message = format!("{} has not released version {wanted} of its chart yet", object.label());
@@ -164,8 +171,30 @@ fn release(world: &World<'_>, question: &Question, object: &Object, it: &HelmRel
 
 /// Helm writes a version as the chart's own file has it, which may have a `v` less or more than what asks for it.
 fn same_version(written: &str, wanted: &Tag) -> bool {
-    let plain = |text: &str| text.strip_prefix('v').unwrap_or(text).to_owned();
     plain(written) == plain(wanted.as_str())
+}
+
+fn plain(version: &str) -> &str {
+    version.strip_prefix('v').unwrap_or(version)
+}
+
+/// Whether a chart was made from a revision of an OCIRepository. helm-controller puts the first twelve digits of the digest in the
+/// place of the version's build metadata (`mutateChartWithSourceRevision`).
+fn is_made_from(chart_version: &str, revision: &str) -> bool {
+    let (tag, digest) = in_parts(revision);
+    let Some((version, metadata)) = chart_version.split_once('+') else { return false };
+    let of_tag = tag.split(['+', '_']).next().unwrap_or_default();
+    let hex = digest.split_once(':').map_or("", |(_, hex)| hex);
+    (tag.is_empty() || plain(version) == plain(of_tag)) && hex.get(..12) == Some(metadata)
+}
+
+/// The tag and the digest of a Flux artifact's revision: `1.2.0@sha256:…`, or the digest alone where the source asks for one.
+fn in_parts(revision: &str) -> (&str, &str) {
+    match revision.split_once('@') {
+        Some(parts) => parts,
+        None if revision.contains(':') => ("", revision),
+        None => (revision, ""),
+    }
 }
 
 /// What keeps an Application from having applied the version of the question. Its revisions of that source are versions.
@@ -232,7 +261,7 @@ fn fetched(world: &World<'_>, question: &Question, object: &Object, source: &Sou
     }
     let wanted = &question.image.version;
     let revision = source.artifact.as_ref().map(|artifact| artifact.revision.as_str());
-    let (tag, digest) = revision.and_then(|text| text.split_once('@')).unwrap_or((revision.unwrap_or_default(), ""));
+    let (tag, digest) = in_parts(revision.unwrap_or_default());
     let has = match &wanted.digest {
         Some(wanted) => digest == wanted.as_str(),
         None => wanted.tag.as_ref().is_some_and(|wanted| wanted.in_registry().as_str() == tag),
@@ -269,7 +298,9 @@ fn used(world: &World<'_>, question: &Question, (source, revision): (&Object, &s
             }
             running(world, user)
         }
-        Body::HelmRelease(it) => release(world, question, user, it).unwrap_or_else(|| running(world, user)),
+        Body::HelmRelease(it) => {
+            release(world, question, (user, it), Some(revision)).unwrap_or_else(|| running(world, user))
+        }
         _ => by_verdict(world, user, Rung::Applied),
     }
 }

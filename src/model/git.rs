@@ -53,6 +53,16 @@ impl RepoPath {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
 
+    /// The file of this name in the same folder; `None` if that is no name of a file.
+    #[must_use]
+    pub fn beside(&self, name: &str) -> Option<Self> {
+        match self.parent() {
+            _ if name.contains('/') => None,
+            "" => Self::parse(name).ok(),
+            folder => Self::parse(&format!("{folder}/{name}")).ok(),
+        }
+    }
+
     /// The folder that holds the file, empty for the repository's root.
     #[must_use]
     pub fn parent(&self) -> &str {

@@ -558,6 +558,22 @@ fn shorten(text: &str) -> String {
     format!("{}{more}", super::visible(cut))
 }
 
+/// Whether a text is one whole version, `1.2.3[-pre][+build]` with or without a `v`, and not a range
+/// (Semantic Versioning 2.0.0, sections 2, 9 and 10).
+#[must_use]
+pub fn is_exact_version(text: &str) -> bool {
+    let version = text.strip_prefix('v').unwrap_or(text);
+    let (version, metadata) = version.split_once('+').unwrap_or((version, "0"));
+    let (numbers, pre) = version.split_once('-').unwrap_or((version, "0"));
+    let identifiers = |text: &str| {
+        text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
+    };
+    numbers.split('.').count() == 3
+        && numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+        && identifiers(pre)
+        && identifiers(metadata)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -691,5 +707,33 @@ mod tests {
             assert!(Tag::parse(text).is_err(), "{text}");
         }
         assert!(Tag::parse(&"a".repeat(129)).is_err());
+    }
+
+    #[test]
+    fn one_version_is_told_from_a_range() {
+        for text in ["1.2.3", "v1.2.3", "1.2.3-rc.1", "104.0.0+up0.15.0", "1.2.3-a-b+c.d"] {
+            assert!(is_exact_version(text), "{text}");
+        }
+        for text in [
+            "",
+            "*",
+            "1",
+            "1.2",
+            "1.x",
+            "1.2.x",
+            "1.2.*",
+            "^1.2.3",
+            "~1.2.3",
+            ">=1.2.3",
+            "=1.2.3",
+            "1.2.3 ",
+            "1.2.3-",
+            "1.2.3+",
+            "1.2.3 - 1.2.5",
+            "1.2.3.4",
+            "main",
+        ] {
+            assert!(!is_exact_version(text), "{text}");
+        }
     }
 }

@@ -45,7 +45,9 @@ pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName};
-pub use image::{DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Scheme, Tag, TagRef, Version};
+pub use image::{
+    DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Scheme, Tag, TagRef, Version, is_exact_version,
+};
 pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
     is_web_address, one_line,

@@ -314,7 +314,7 @@ impl fmt::Display for SkipReason {
                 "there are no keys in a file of this name (YAML, JSON, TOML and HCL have them): in {origin}, write a `pattern` in place of the `path`"
             ),
             Self::OtherImage { declared, written } => {
-                write!(f, "it says {}, and the policy {}", written.escape_debug(), declared.escape_debug())
+                write!(f, "the file names {}, but the policy {}", written.escape_debug(), declared.escape_debug())
             }
             Self::NotSearched { place, origin, limit } => write!(
                 f,
@@ -326,14 +326,14 @@ impl fmt::Display for SkipReason {
             ),
             Self::BuiltHere => f.write_str("the image is built by this service, not pulled"),
             Self::Variable { name } => {
-                write!(f, "the variable `{name}` decides it, which no line of a `.env` beside the file sets and no default")
+                write!(f, "it needs the variable `{name}`, which neither a `.env` beside the file nor a default sets")
             }
             Self::PutTogether => f.write_str("its tag is put together from several parts"),
             Self::SharedVariable { name, file } => {
                 write!(f, "the variable `{name}` in {file} is the version of several images: give each one of its own")
             }
             Self::VariableElsewhere { name, file } => {
-                write!(f, "the variable `{name}` in {file} decides it, where the Compose files that are read by themselves count")
+                write!(f, "set by the variable `{name}` in {file}: it is updated there if a Compose file with a default name uses it")
             }
             Self::VariableIsNoImage { name } => write!(f, "with the variable `{name}` it is no image with a version"),
             Self::DeclaredTwice => f.write_str("declared twice in policies, for different images or different parts of the value"),
@@ -446,10 +446,10 @@ impl fmt::Display for SkipReason {
                 "the version is in {lock} beside it, too, with a checksum that Helm makes: update both with `helm dependency update` or `helmfile deps`"
             ),
             Self::ChartInSource => f.write_str(
-                "a chart from a Git repository or a bucket, which has its version in its own Chart.yaml: this one means nothing",
+                "a chart from a Git repository or a bucket, which has its version in its own Chart.yaml: Flux ignores this one",
             ),
             Self::OciRange => {
-                f.write_str("a range of versions of an OCI artifact: Flux itself chooses the newest one in it")
+                f.write_str("a range of versions of an OCI artifact: what reads it chooses the newest one in it")
             }
         }
     }

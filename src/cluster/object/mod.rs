@@ -13,7 +13,7 @@ use std::cell::RefCell;
 
 use serde_json::Value;
 
-use crate::model::observation::{Body, Marks, Object, Other, Package, StatusPresence, group_of};
+use crate::model::observation::{Body, CROSSPLANE, Marks, Object, Other, Package, StatusPresence, group_of};
 use crate::model::visible;
 
 use field::{Field, Malformed};
@@ -120,7 +120,7 @@ fn body(group: &str, kind: &str, root: Field<'_>) -> Body {
             phase: root.get("status").get("phase").quietly().text(),
             message: root.get("status").get("message").quietly().text(),
             pods: workload::pod_owner(root).map(Box::new),
-            package: (group == "pkg.crossplane.io").then(|| package(root)).flatten(),
+            package: (group == CROSSPLANE).then(|| package(root)).flatten(),
             resolved: match (group, kind) {
                 ("serving.knative.dev", "Revision") => workload::resolved_images(root),
                 _ => Vec::new(),

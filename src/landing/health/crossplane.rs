@@ -4,6 +4,7 @@
 //! is not stands in the revision's own conditions (Crossplane, `apis/pkg/v1/conditions.go`). A package is named by a tag, which
 //! is resolved again only when the specification changes: `status.currentIdentifier` is what was resolved last.
 
+use crate::landing::cause::classify::PackageFailure;
 use crate::landing::cause::{self, classify};
 use crate::landing::{World, assess};
 use crate::model::observation::{Condition, ConditionStatus, Object, Other, Package, condition};
@@ -57,22 +58,12 @@ fn of_revision(world: &World<'_>, object: &Object, package: &Package) -> Option<
     sick.or_else(|| not("RuntimeHealthy").or_else(|| not("Healthy")).map(|why| failed(revision, why)))
 }
 
-/// A condition that says what went wrong.
+/// What a condition that is not true means; what the registry may answer at the next attempt is no failure yet.
 fn failed(object: &Object, why: &Condition) -> Assessment {
-    let text = why.message.to_lowercase();
-    let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
-    let code = if why.kind == "Verified" || has(&["signature", "verification failed"]) {
-        CauseCode::AdmissionDenied
-    } else if has(&["manifest_unknown", "name_unknown", "not found", "unauthorized", "denied", "toomanyrequests"]) {
-        classify::pull("ErrImagePull", &why.message)
-    } else if has(&["dependenc"]) {
-        CauseCode::Dependency
-    } else if has(&["fetch", "dial tcp", "no such host", "timeout", "x509"]) {
-        CauseCode::FetchFailed
-    } else if has(&["establish control", "cannot apply"]) {
-        CauseCode::SyncFailed
-    } else {
-        CauseCode::NotReady
-    };
-    Assessment::because(Verdict::Failed, cause::of_condition(object, code, why))
+    match classify::package(&why.kind, &why.message) {
+        PackageFailure::Passing => {
+            Assessment::because(Verdict::Progressing, cause::of_condition(object, CauseCode::FetchFailed, why))
+        }
+        PackageFailure::Lasting(code) => Assessment::because(Verdict::Failed, cause::of_condition(object, code, why)),
+    }
 }

@@ -288,6 +288,9 @@ pub struct Other {
     pub resolved: Vec<ResolvedImage>,
 }
 
+/// The API group of Crossplane's packages.
+pub const CROSSPLANE: &str = "pkg.crossplane.io";
+
 /// A `Provider`, `Function` or `Configuration` of Crossplane.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Package {

@@ -6,6 +6,7 @@
 mod artifact;
 mod container;
 mod outage;
+mod package;
 mod pull;
 mod refusal;
 mod render;
@@ -15,6 +16,7 @@ mod words;
 pub(in crate::landing) use artifact::{ArtifactFailure, artifact};
 pub(in crate::landing) use container::{StartFailure, VolumeFailure, start, volume};
 pub(in crate::landing) use outage::may_pass;
+pub(in crate::landing) use package::{PackageFailure, package};
 pub(in crate::landing) use pull::{pull, pull_may_pass, pulled_image};
 pub(in crate::landing) use refusal::{Refusal, apply, refusal};
 pub(in crate::landing) use render::{Hydration, RenderFailure, health, hydration, render};
