@@ -134,13 +134,13 @@ impl RegistryClient {
     /// # Errors
     /// If there is no complete answer; [`RegistryError::is_absent`] if there is no such repository.
     pub async fn tags(&self, image: &ImageName, previous: Option<&Validators>) -> Result<TagsAnswer, RegistryError> {
-        let image = &*self.origin(image);
+        let (image, asked) = (&*self.origin(image), Instant::now());
         let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, "listing its tags".to_owned()).await?;
         let session = &operation.session;
         if let Some(repository) = image.helm_repository() {
             let chart = Chart { repository: &repository, name: image.short() };
-            return operation.finish(helm::tags((session, &self.indexes), chart, previous)).await;
+            return operation.finish(helm::tags((session, &self.indexes), chart, (previous, asked))).await;
         }
         let answer = operation.finish(listing::tags(session, previous)).await?;
         Ok(if image.scheme() == Scheme::Oci { of_charts(answer) } else { answer })
@@ -165,12 +165,12 @@ impl RegistryClient {
     /// # Errors
     /// If there is no valid answer; [`RegistryError::is_absent`] if there is no such tag.
     pub async fn manifest(&self, image: &ImageName, tag: &Tag) -> Result<Manifest, RegistryError> {
-        let image = &*self.origin(image);
+        let (image, asked) = (&*self.origin(image), Instant::now());
         let host = self.host(image)?;
         let operation = Operation::begin(self, &host, image, format!("reading the manifest of tag {tag}")).await?;
         if let Some(repository) = image.helm_repository() {
             let chart = Chart { repository: &repository, name: image.short() };
-            return operation.finish(helm::manifest((&operation.session, &self.indexes), chart, tag)).await;
+            return operation.finish(helm::manifest((&operation.session, &self.indexes), chart, (tag, asked))).await;
         }
         let tag = &tag.in_registry();
         operation.finish(manifest::manifest(&operation.session, tag)).await

@@ -3,13 +3,12 @@
 //! An index may have 50 MB, of which a few bytes for each version matter. So it is never held as a whole: lines are read as their
 //! bytes come, and what is kept of each version is its number, its digest and its time. This works since Helm's own writer and those
 //! of other servers write `entries` as a block: charts, versions and fields at one indentation each, and everything below a field
-//! indented further. An index written otherwise (JSON, flow mappings) is small or rare, and is read as a whole by [`whole`].
+//! indented further. An index written otherwise (JSON, flow mappings) is small or rare, and is read as a whole ([`super::whole`]).
 
 use std::collections::HashMap;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::model::Digest;
 
@@ -18,15 +17,22 @@ const MAX_KEPT: usize = 24 << 20;
 /// Maximum length of a line, of which none that matters comes near.
 const MAX_LINE: usize = 1 << 20;
 /// Maximum length of a version, an application's version or an address that is kept.
-const MAX_TEXT: usize = 300;
+pub(super) const MAX_TEXT: usize = 300;
 
 /// The charts of a repository.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct HelmIndex {
-    charts: HashMap<Box<str>, Vec<ChartVersion>>,
+    charts: HashMap<Box<str>, ChartEntries>,
     /// Bytes kept.
     kept: usize,
-    /// Entries without a version or a chart's name.
+}
+
+/// What an index says of one chart.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ChartEntries {
+    /// In the order of the index.
+    pub(super) versions: Vec<ChartVersion>,
+    /// How many entries have no version.
     pub(super) dropped: usize,
 }
 
@@ -46,14 +52,14 @@ pub(super) struct ChartVersion {
 }
 
 impl HelmIndex {
-    /// The versions of a chart in the order of the index; `None` if it has no such chart.
-    pub(super) fn chart(&self, name: &str) -> Option<&[ChartVersion]> {
-        self.charts.get(name).map(Vec::as_slice)
+    /// What it says of a chart; `None` if it has no such chart.
+    pub(super) fn chart(&self, name: &str) -> Option<&ChartEntries> {
+        self.charts.get(name)
     }
 
     /// One version of a chart.
     pub(super) fn version(&self, name: &str, version: &str) -> Option<&ChartVersion> {
-        self.chart(name)?.iter().find(|known| &*known.version == version)
+        self.chart(name)?.versions.iter().find(|known| &*known.version == version)
     }
 
     /// How many bytes it takes up.
@@ -61,22 +67,23 @@ impl HelmIndex {
         self.kept
     }
 
-    fn add(&mut self, chart: &str, version: ChartVersion) -> Result<(), IndexError> {
-        if version.version.is_empty() {
-            self.dropped += 1;
-            return Ok(());
-        }
-        let texts = [&version.app_version, &version.source];
-        let text = version.version.len() + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
-        self.kept += size_of::<ChartVersion>() + text;
-        let versions = match self.charts.get_mut(chart) {
-            Some(versions) => versions,
+    /// Adds an entry of a chart; one without a version only counts.
+    pub(super) fn add(&mut self, chart: &str, version: ChartVersion) -> Result<(), IndexError> {
+        let entries = match self.charts.get_mut(chart) {
+            Some(entries) => entries,
             None => {
                 self.kept += chart.len() + 64;
                 self.charts.entry(chart.into()).or_default()
             }
         };
-        versions.push(version);
+        if version.version.is_empty() {
+            entries.dropped += 1;
+        } else {
+            let texts = [&version.app_version, &version.source];
+            let text = version.version.len() + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
+            self.kept += size_of::<ChartVersion>() + text;
+            entries.versions.push(version);
+        }
         if self.kept > MAX_KEPT {
             return Err(IndexError::TooMuch);
         }
@@ -357,54 +364,6 @@ impl Reader {
     }
 }
 
-/// Reads an index that is held as a whole, in whatever form of YAML or JSON.
-pub(super) fn whole(bytes: &[u8]) -> Result<HelmIndex, IndexError> {
-    #[derive(Deserialize)]
-    struct Index {
-        entries: HashMap<String, Option<Vec<Entry>>>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Entry {
-        version: Option<String>,
-        digest: Option<String>,
-        created: Option<String>,
-        app_version: Option<serde_json::Value>,
-        home: Option<String>,
-        sources: Option<Vec<String>>,
-    }
-    // Neither parser's message is repeated: it may quote the answer, which comes from outside.
-    let other = |what: String| IndexError::Other(what);
-    let index: Index = if bytes.trim_ascii_start().starts_with(b"{") {
-        let at = |error: serde_json::Error| format!("JSON, line {} column {}", error.line(), error.column());
-        serde_json::from_slice(bytes).map_err(|error| other(at(error)))?
-    } else {
-        serde_saphyr::from_slice(bytes)
-            .map_err(|_| other("neither its YAML nor its fields are those of one".to_owned()))?
-    };
-    let mut found = HelmIndex::default();
-    for (chart, entries) in index.entries {
-        for entry in entries.into_iter().flatten() {
-            let short = |text: Option<String>| text.filter(|text| text.len() <= MAX_TEXT);
-            let source = entry.sources.into_iter().flatten().next().or(entry.home);
-            let app_version = entry.app_version.and_then(|value| match value {
-                serde_json::Value::String(text) => Some(text),
-                serde_json::Value::Number(number) => Some(number.to_string()),
-                _ => None,
-            });
-            let version = ChartVersion {
-                version: short(entry.version).unwrap_or_default().into(),
-                digest: entry.digest.and_then(|text| sha256(&text)),
-                created: entry.created.and_then(|text| text.parse().ok()),
-                app_version: short(app_version).map(Into::into),
-                source: short(source).map(Into::into),
-            };
-            found.add(&chart, version)?;
-        }
-    }
-    Ok(found)
-}
-
 /// A key, without quotes.
 fn plain(key: &str) -> Option<&str> {
     let key = key.trim_end();
@@ -440,7 +399,7 @@ fn scalar(value: &str) -> Option<String> {
 }
 
 /// `[sha256:]hex`.
-fn sha256(text: &str) -> Option<[u8; 32]> {
+pub(super) fn sha256(text: &str) -> Option<[u8; 32]> {
     let hex = text.strip_prefix("sha256:").unwrap_or(text);
     if hex.len() != 64 || !hex.is_ascii() {
         return None;
@@ -458,6 +417,7 @@ mod tests {
 
     use proptest::prelude::*;
 
+    use super::super::whole::whole;
     use super::*;
 
     /// As Helm writes it.
@@ -506,7 +466,8 @@ generated: 2016-10-06T16:23:20.499029981-06:00
     }
 
     fn versions(index: &HelmIndex, chart: &str) -> Vec<String> {
-        index.chart(chart).unwrap_or_default().iter().map(|version| version.version.to_string()).collect()
+        let versions = index.chart(chart).map_or(&[][..], |entries| &entries.versions);
+        versions.iter().map(|version| version.version.to_string()).collect()
     }
 
     #[test]
@@ -516,7 +477,7 @@ generated: 2016-10-06T16:23:20.499029981-06:00
             (versions(&index, "alpine"), versions(&index, "nginx")),
             (vec!["0.2.0".into(), "0.1.0+up1.0".into()], vec!["1.1.0".into()])
         );
-        assert_eq!((index.chart("common"), index.dropped), (None, 0));
+        assert_eq!((index.chart("common"), index.chart("alpine").unwrap().dropped), (None, 0));
         let newest = index.version("alpine", "0.2.0").unwrap();
         assert_eq!(
             newest.identity("alpine").unwrap().as_str(),
@@ -577,7 +538,7 @@ generated: 2016-10-06T16:23:20.499029981-06:00
         assert!(matches!(read("entries:\n  a:\n\t- version: 1.0.0\n"), Err(IndexError::Form { line: 3 })));
         // A version without a number is no version, and costs the others nothing.
         let index = read("entries:\n  a:\n  - name: a\n  - version: |\n      1.0.0\n  - version: 2.0.0\n").unwrap();
-        assert_eq!((versions(&index, "a"), index.dropped), (vec!["2.0.0".to_owned()], 2));
+        assert_eq!((versions(&index, "a"), index.chart("a").unwrap().dropped), (vec!["2.0.0".to_owned()], 2));
     }
 
     #[test]

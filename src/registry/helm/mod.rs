@@ -17,10 +17,11 @@ use super::exchange::{Ask, BodySink, RegistryResponse, Session, said};
 use super::host::Failure;
 use super::listing::validators;
 use super::settings::TagsAnswer;
-use crate::model::{Manifest, Tag, TagListBuilder, TagRef, Validators};
+use crate::model::{Manifest, Pushed, Tag, TagListBuilder, TagRef, Validators};
 use index::{ChartVersion, HelmIndex, IndexError, Reader};
 
 mod index;
+mod whole;
 
 /// What an index may have; the largest public ones have some 30 MB.
 const MAX_INDEX: u64 = 64 << 20;
@@ -65,21 +66,23 @@ pub(super) struct Chart<'a> {
     pub(super) name: &'a str,
 }
 
-/// All versions of a chart.
+/// All versions of a chart, of an index that was requested after the question was asked, or shortly before.
 pub(super) async fn tags(
     (session, indexes): (&Session<'_>, &Indexes),
     chart: Chart<'_>,
-    previous: Option<&Validators>,
+    (previous, asked): (Option<&Validators>, Instant),
 ) -> Result<TagsAnswer, Failure> {
-    let (index, validators) = match indexes.current(session, chart, previous, SAME_CYCLE).await? {
+    let since = asked.checked_sub(SAME_CYCLE).unwrap_or(asked);
+    let (index, validators) = match indexes.current(session, chart, previous, since).await? {
         Current::Unchanged => return Ok(TagsAnswer::NotModified),
         Current::Index(index, validators) => (index, validators),
     };
-    let versions = index.chart(chart.name).ok_or_else(|| no_chart(chart))?;
-    let (mut tags, mut dropped) = (TagListBuilder::default(), 0);
-    for version in versions {
-        match TagRef::parse(&version.version) {
-            Ok(tag) => drop(tags.push(tag)),
+    let entries = index.chart(chart.name).ok_or_else(|| no_chart(chart))?;
+    let (mut tags, mut dropped) = (TagListBuilder::default(), entries.dropped);
+    for version in &entries.versions {
+        match TagRef::parse(&version.version).map(|tag| tags.push(tag)) {
+            Ok(Pushed::New | Pushed::Known) => {}
+            Ok(Pushed::Full) => return Err(Failure::protocol("its index.yaml has too many versions of the chart")),
             Err(_) => dropped += 1,
         }
     }
@@ -90,9 +93,10 @@ pub(super) async fn tags(
 pub(super) async fn manifest(
     (session, indexes): (&Session<'_>, &Indexes),
     chart: Chart<'_>,
-    tag: &Tag,
+    (tag, asked): (&Tag, Instant),
 ) -> Result<Manifest, Failure> {
-    let Current::Index(index, _) = indexes.current(session, chart, None, SAME_LIST).await? else {
+    let since = asked.checked_sub(SAME_LIST).unwrap_or(asked);
+    let Current::Index(index, _) = indexes.current(session, chart, None, since).await? else {
         return Err(Failure::protocol("it says \"not modified\", but was not asked"));
     };
     let version = index.version(chart.name, tag.as_str()).ok_or_else(|| no_version(chart, tag))?;
@@ -122,19 +126,17 @@ fn no_version(chart: Chart<'_>, tag: &Tag) -> Failure {
 }
 
 impl Indexes {
-    /// The index as it was when asked for, or at most so long before. Whoever asks while another one waits for the answer gets the
-    /// same.
+    /// The index as it was at this time or later. Whoever asks while another one waits for the answer gets the same.
     async fn current(
         &self,
         session: &Session<'_>,
         chart: Chart<'_>,
         previous: Option<&Validators>,
-        age: Duration,
+        since: Instant,
     ) -> Result<Current, Failure> {
-        let asked = Instant::now();
         let slot = self.slot(chart.repository);
         let mut held = slot.lock().await;
-        if held.asked.is_some_and(|at| at + age >= asked)
+        if held.asked.is_some_and(|at| at >= since)
             && let Some(current) = held.answer(previous)
         {
             return Ok(current);
@@ -206,18 +208,19 @@ async fn fetch(
     {
         return Ok(None);
     }
-    let (answer, index) = match (answer, read.and_then(Reader::finish)) {
+    let (headers, index) = match (answer, read.and_then(Reader::finish)) {
         // It is not written as Helm writes it: read as a whole.
         (_, Err(IndexError::Form { .. })) => {
             let limit = MAX_WHOLE.min(session.limits.max_body);
             let answer = ok(session.send(&Ask { limit, ..ask }).await?)?;
-            let index = index::whole(&answer.body);
-            (answer, index)
+            let reading = tokio::task::spawn_blocking(move || (whole::whole(&answer.body), answer.headers)).await;
+            let (index, headers) = reading.map_err(|_| Failure::protocol("reading its index.yaml failed"))?;
+            (headers, index)
         }
-        (answer, index) => (ok(answer?)?, index),
+        (answer, index) => (ok(answer?)?.headers, index),
     };
     let index = index.map_err(|error| Failure::protocol(format!("its index.yaml cannot be used: {error}")))?;
-    Ok(Some((index, validators(&answer.headers))))
+    Ok(Some((index, validators(&headers))))
 }
 
 fn ok(answer: RegistryResponse) -> Result<RegistryResponse, Failure> {
