@@ -75,7 +75,11 @@ struct Inner {
 impl Mirror {
     /// Sets what policies declare of its files: from now on, they are read so.
     pub fn declares(&self, declared: KeyPaths) {
-        *self.inner.declared.lock().unwrap_or_else(PoisonError::into_inner) = declared;
+        let mut known = self.inner.declared.lock().unwrap_or_else(PoisonError::into_inner);
+        // What is the same stays the same value, so that all who hold it compare it by its address.
+        if *known != declared {
+            *known = declared;
+        }
     }
 
     /// What policies declare of its files.

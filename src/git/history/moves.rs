@@ -107,7 +107,14 @@ fn resolve(history: &mut History, mirror: &Mirror, open: &[Arrival]) -> Result<(
     let mut gone_since = HashMap::new();
     for (commit, arrivals) in by_commit {
         let Some((node, parent)) = line_step(history, commit) else { continue };
-        let mut search = Search { commit, parent: &parent, tip: &tip, gone: None, gone_since: &mut gone_since };
+        let mut search = Search {
+            commit,
+            parent: &parent,
+            tip: &tip,
+            gone: None,
+            gone_since: &mut gone_since,
+            copies: HashMap::new(),
+        };
         let mut moved: Vec<(&Arrival, PinKey, Version)> = Vec::new();
         for arrival in arrivals {
             match search.source(history, mirror, arrival)? {
@@ -174,6 +181,8 @@ struct Search<'s> {
     gone: Option<Gone>,
     /// Paths that existed at a commit and do not at the tip.
     gone_since: &'s mut HashMap<CommitId, Vec<RepoPath>>,
+    /// Those of them that are files at the parent, by their contents.
+    copies: HashMap<CommitId, HashMap<BlobId, Vec<RepoPath>>>,
 }
 
 impl Search<'_> {
@@ -239,19 +248,30 @@ impl Search<'_> {
         // The tip of a branch that was rewritten may be lost.
         let since = since.filter(|since| mirror.has_commit(since).unwrap_or(false));
         let since = since.unwrap_or_else(|| self.parent.clone());
-        if !self.gone_since.contains_key(&since) {
-            drop(self.gone_since.insert(since.clone(), gone_paths(mirror, &since, self.tip)?));
-        }
-        let paths = self.gone_since.get(&since).map_or(&[][..], Vec::as_slice);
-        let mut same = files_at(mirror, self.parent, paths)?;
-        same.retain(|(_, id)| *id == here);
-        same.sort_by(|a, b| in_common(&b.0, &key.path).cmp(&in_common(&a.0, &key.path)).then_with(|| a.0.cmp(&b.0)));
-        for (path, id) in same {
-            if let Some(found) = history.values.alike(mirror, (&path, id), (key, version))? {
+        let mut same: Vec<&RepoPath> = self.copies_of(mirror, &since, here)?.iter().collect();
+        same.sort_by(|a, b| in_common(b, &key.path).cmp(&in_common(a, &key.path)).then_with(|| a.cmp(b)));
+        for path in same {
+            if let Some(found) = history.values.alike(mirror, (path, here), (key, version))? {
                 return Ok(Some(found));
             }
         }
         Ok(None)
+    }
+
+    /// The files of this content at the parent that existed at a commit and do not at the tip.
+    fn copies_of(&mut self, mirror: &Mirror, since: &CommitId, content: BlobId) -> Result<&[RepoPath], GitError> {
+        if !self.copies.contains_key(since) {
+            if !self.gone_since.contains_key(since) {
+                drop(self.gone_since.insert(since.clone(), gone_paths(mirror, since, self.tip)?));
+            }
+            let paths = self.gone_since.get(since).map_or(&[][..], Vec::as_slice);
+            let mut by_content: HashMap<BlobId, Vec<RepoPath>> = HashMap::new();
+            for (path, id) in files_at(mirror, self.parent, paths)? {
+                by_content.entry(id).or_default().push(path);
+            }
+            drop(self.copies.insert(since.clone(), by_content));
+        }
+        Ok(self.copies.get(since).and_then(|all| all.get(&content)).map_or(&[], Vec::as_slice))
     }
 }
 
