@@ -12,7 +12,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::CliError;
 use crate::model::{HelmRepositories, KeyPaths, Pin, RepoPath, SkipReason, Skipped};
-use crate::overlay::{FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, is_read, too_big};
+use crate::overlay::{
+    FileChange, IGNORE_FILE, Ignore, MAX_BYTES, PinIndex, TreeScan, all_beside, beside, is_read, too_big,
+};
 
 /// How many bytes are read before they are scanned: a bound on memory for large trees.
 const BATCH: u64 = 64_000_000;
@@ -64,12 +66,19 @@ impl ScanTarget {
             ))
             .hint("what is in other files is named by a policy's `keyPaths`"));
         }
-        let mut index = PinIndex::with(declared.clone());
-        index.update(vec![read(path, name)]);
         let root = path.parent().map(Path::to_owned).unwrap_or_default();
-        let declared = declared.knowing(index.repositories());
+        let mut index = PinIndex::with(declared.clone());
+        index.update(vec![read(path, name.clone())]);
+        for other in all_beside(&name) {
+            let place = root.join(other.as_str());
+            if fs::symlink_metadata(&place).is_ok_and(|kind| kind.is_file()) {
+                index.update(vec![read(&place, other)]);
+            }
+        }
         // A values file that was named explicitly is one.
-        Ok(Self { root, file: Some(path.display().to_string()), found: index.pins(&|_| true), declared })
+        let found = only(&name, index.pins(&|_| true));
+        let declared = declared.knowing(index.repositories());
+        Ok(Self { root, file: Some(path.display().to_string()), found, declared })
     }
 
     /// A file's path as displayed: relative to the given folder, or as the file was given.
@@ -98,6 +107,20 @@ impl ScanTarget {
         }
         files
     }
+}
+
+/// What was found in one file. Where a file beside it decides a version, that is said.
+fn only(name: &RepoPath, all: TreeScan) -> TreeScan {
+    let (pins, elsewhere): (Vec<Pin>, Vec<Pin>) = all.pins.into_iter().partition(|pin| pin.path == *name);
+    let variable = |pin: Pin| {
+        let reason = SkipReason::VariableElsewhere { name: pin.key, file: pin.path.to_string() };
+        Skipped { image: Some(pin.name), ..Skipped::file(name.as_str(), reason) }
+    };
+    let used = elsewhere.into_iter().filter(|pin| beside(&pin.path).contains(name));
+    let own = all.skipped.into_iter().filter(|skipped| skipped.path == name.as_str());
+    let mut skipped: Vec<Skipped> = own.chain(used.map(variable)).collect();
+    skipped.sort();
+    TreeScan { pins, skipped }
 }
 
 /// The content of a regular file that is small enough to be scanned.

@@ -169,8 +169,9 @@ impl<'t, 'a> Collector<'t, 'a> {
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        self.overflow |= self.drafts.len() + self.skips.len() >= MAX_PLACES;
+    /// Whether another place may be kept of this file; that there was none is remembered.
+    pub(super) fn has_room(&mut self) -> bool {
+        self.overflow |= self.drafts.len() + self.skips.len() + self.interpolated.len() >= MAX_PLACES;
         !self.overflow
     }
 

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::collector::not_an_image;
-use super::dotenv::{EnvLine, is_env_file};
+use super::dotenv::{EnvLine, Variables, is_env_file};
 use super::kinds::COMPOSE;
 use super::{FileScan, scan_with};
 use crate::model::{
@@ -62,20 +62,20 @@ enum ImagePart {
 
 /// Where a version comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum VersionSource {
+enum VersionSource<'e> {
     /// These bytes of the text.
     Here(Range<usize>),
-    /// These bytes of the value of a line of `.env`.
-    Line(usize, Range<usize>),
+    /// These bytes of the value of a variable of `.env`.
+    Variable(&'e EnvLine, Range<usize>),
 }
 
 /// What a text comes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Resolved {
+struct Resolved<'e> {
     image: String,
     name: ImageName,
     version: Version,
-    source: VersionSource,
+    source: VersionSource<'e>,
 }
 
 /// The parts of a text; `None` if it has something else than plain variables and defaults.
@@ -126,23 +126,21 @@ fn variables(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What a text comes to with these variables; `None`: they are not known.
-fn resolve(text: &str, environment: Option<&[EnvLine]>) -> Result<Resolved, SkipReason> {
+fn resolve<'e>(text: &str, environment: Option<&'e Variables>) -> Result<Resolved<'e>, SkipReason> {
     let mut whole = String::new();
     let mut by_line = None;
-    let mut sources: Vec<(Range<usize>, VersionSource)> = Vec::new();
+    let mut sources: Vec<(Range<usize>, VersionSource<'e>)> = Vec::new();
     for part in parts(text).ok_or(SkipReason::Template)? {
         let (value, source) = match part {
             ImagePart::Fixed(range) => (text.get(range.clone()).unwrap_or_default(), VersionSource::Here(range)),
             ImagePart::Variable { name, default, for_empty } => {
                 let name = text.get(name).unwrap_or_default();
                 let unknown = || SkipReason::Variable { name: name.to_owned() };
-                let lines = environment.ok_or_else(unknown)?;
-                let line = lines.iter().rposition(|line| line.name == name);
-                match (line.and_then(|at| Some((at, lines.get(at)?))), default) {
-                    (Some((at, line)), default) if default.is_none() || !for_empty || !line.value.is_empty() => {
+                match (environment.ok_or_else(unknown)?.get(name), default) {
+                    (Some(line), default) if default.is_none() || !for_empty || !line.value.is_empty() => {
                         line.fixed.clone()?;
                         by_line = Some(name);
-                        (line.value.as_str(), VersionSource::Line(at, 0..line.value.len()))
+                        (line.value.as_str(), VersionSource::Variable(line, 0..line.value.len()))
                     }
                     (_, Some(default)) => (text.get(default.clone()).unwrap_or_default(), VersionSource::Here(default)),
                     (_, None) => return Err(unknown()),
@@ -167,7 +165,7 @@ fn resolve(text: &str, environment: Option<&[EnvLine]>) -> Result<Resolved, Skip
     let inside = |from: &Range<usize>| from.start + version.start - range.start..from.start + version.end - range.start;
     let source = match source {
         VersionSource::Here(from) => VersionSource::Here(inside(&from)),
-        VersionSource::Line(line, from) => VersionSource::Line(line, inside(&from)),
+        VersionSource::Variable(line, from) => VersionSource::Variable(line, inside(&from)),
     };
     Ok(Resolved { image: reference.written, name: reference.name, version: reference.version, source })
 }
@@ -179,7 +177,7 @@ fn location(version: &Version, start: usize, range: &Range<usize>) -> PinLocatio
 }
 
 /// The pin of a default in the Compose file.
-fn pin_here(path: &RepoPath, at: &Interpolated, found: Resolved, range: &Range<usize>) -> Pin {
+fn pin_here(path: &RepoPath, at: &Interpolated, found: Resolved<'_>, range: &Range<usize>) -> Pin {
     Pin {
         path: path.clone(),
         line: at.line,
@@ -196,7 +194,7 @@ fn pin_here(path: &RepoPath, at: &Interpolated, found: Resolved, range: &Range<u
 }
 
 /// The pin of a line of `.env`.
-fn pin_in_line(path: &RepoPath, line: &EnvLine, found: Resolved, range: &Range<usize>) -> Pin {
+fn pin_in_line(path: &RepoPath, line: &EnvLine, found: Resolved<'_>, range: &Range<usize>) -> Pin {
     Pin {
         path: path.clone(),
         line: line.line,
@@ -218,7 +216,7 @@ pub(super) enum EnvFile<'e> {
     /// No `.env`.
     None,
     /// One with these variables.
-    Read(&'e RepoPath, &'e [EnvLine]),
+    Read(&'e RepoPath, &'e Variables),
     /// One that is not read.
     Unread,
 }
@@ -240,21 +238,21 @@ pub(super) struct Composed {
 impl Composed {
     /// Adds a Compose file.
     pub(super) fn add(&mut self, path: &RepoPath, images: &[Interpolated], environment: EnvFile<'_>) {
-        let lines = match environment {
-            EnvFile::None => Some(&[][..]),
-            EnvFile::Read(_, lines) => Some(lines),
+        let none = Variables::default();
+        let variables = match environment {
+            EnvFile::None => Some(&none),
+            EnvFile::Read(_, variables) => Some(variables),
             EnvFile::Unread => None,
         };
         for at in images {
             let skip = |reason| Skipped { line: Some(at.line), ..Skipped::file(path.as_str(), reason) };
-            let resolved = resolve(&at.text, lines);
+            let resolved = resolve(&at.text, variables);
             self.mention(&at.text, resolved.as_ref().ok().map(|found| &found.name), environment);
             match (resolved, environment) {
                 (Err(reason), _) => self.skipped.push(skip(reason)),
-                (Ok(found), EnvFile::Read(file, lines))
-                    if let VersionSource::Line(number, range) = found.source.clone() =>
+                (Ok(found), EnvFile::Read(file, _))
+                    if let VersionSource::Variable(line, range) = found.source.clone() =>
                 {
-                    let Some(line) = lines.get(number) else { continue };
                     if FILES.contains(&path.file_name()) {
                         let pin = pin_in_line(file, line, found, &range);
                         let users = self.lines.entry((file.clone(), line.line)).or_default();
@@ -275,9 +273,9 @@ impl Composed {
     }
 
     fn mention(&mut self, text: &str, image: Option<&ImageName>, environment: EnvFile<'_>) {
-        let EnvFile::Read(file, lines) = environment else { return };
+        let EnvFile::Read(file, known) = environment else { return };
         for name in variables(text) {
-            if let Some(line) = lines.iter().rfind(|line| line.name == name) {
+            if let Some(line) = known.get(name) {
                 self.mentions.entry((file.clone(), line.line)).or_default().insert(image.cloned());
             }
         }
@@ -304,8 +302,7 @@ impl Composed {
 
 /// The `.env` beside a file.
 pub(super) fn env_beside(path: &RepoPath) -> Option<RepoPath> {
-    let folder = path.parent();
-    RepoPath::parse(&if folder.is_empty() { ".env".to_owned() } else { format!("{folder}/.env") }).ok()
+    path.beside(".env")
 }
 
 /// The files that may say what the versions in a file are of.
@@ -314,9 +311,16 @@ pub fn beside(path: &RepoPath) -> Vec<RepoPath> {
     if !is_env_file(path.file_name()) {
         return Vec::new();
     }
-    let folder = path.parent();
-    let at = |name: &&str| if folder.is_empty() { (*name).to_owned() } else { format!("{folder}/{name}") };
-    FILES.iter().filter_map(|name| RepoPath::parse(&at(name)).ok()).collect()
+    FILES.iter().filter_map(|name| path.beside(name)).collect()
+}
+
+/// The files in a file's folder on which it depends what its versions are, or whether they may be changed: the `.env` of a Compose
+/// file and the other way around, the lock of a chart's dependencies.
+#[must_use]
+pub fn all_beside(path: &RepoPath) -> Vec<RepoPath> {
+    let environment = is_compose_file(path.file_name()).then(|| env_beside(path)).flatten();
+    let lock = super::lock_of(path).and_then(|lock| path.beside(lock));
+    beside(path).into_iter().chain(environment).chain(lock).collect()
 }
 
 /// Every pin of a file by itself, those of Helm values included, and with the files [`beside`] it.
@@ -360,7 +364,7 @@ pub fn variable_at(path: &RepoPath, bytes: &[u8], name: &str, image: &ImageName)
     if !is_env_file(path.file_name()) {
         return None;
     }
-    let lines = super::dotenv::parse(std::str::from_utf8(bytes).ok()?);
-    let line = lines.iter().rfind(|line| line.name == name)?;
+    let variables = super::dotenv::parse(std::str::from_utf8(bytes).ok()?);
+    let line = variables.get(name)?;
     super::value::read_value(&line.value, Some(&image.to_string())).ok().map(|read| read.version)
 }

@@ -4,6 +4,7 @@
 //! quotes, variables; one in single quotes is as it is. A `#` after white space starts a comment. The last of several lines with one
 //! name counts.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use super::collector::is_template;
@@ -34,13 +35,43 @@ impl fmt::Debug for EnvLine {
     }
 }
 
+/// The variables of a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Variables {
+    lines: Vec<EnvLine>,
+    /// The line of each name that counts.
+    last: HashMap<String, usize>,
+}
+
+impl Variables {
+    fn new(lines: Vec<EnvLine>) -> Self {
+        let last = lines.iter().enumerate().map(|(at, line)| (line.name.clone(), at)).collect();
+        Self { lines, last }
+    }
+
+    /// The line that gives a variable its value.
+    pub(super) fn get(&self, name: &str) -> Option<&EnvLine> {
+        self.lines.get(*self.last.get(name)?)
+    }
+
+    /// All lines with a variable, in the file's order.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &EnvLine> {
+        self.lines.iter()
+    }
+
+    /// How many lines there are.
+    pub(super) fn len(&self) -> usize {
+        self.lines.len()
+    }
+}
+
 /// Whether a file's name is that of a `.env`.
 pub(super) fn is_env_file(name: &str) -> bool {
     name == ".env"
 }
 
 /// The variables of a file. What is no assignment is passed over, as no image can be there.
-pub(super) fn parse(text: &str) -> Vec<EnvLine> {
+pub(super) fn parse(text: &str) -> Variables {
     let (mut lines, mut at, mut number) = (Vec::new(), 0, 0);
     while at < text.len() {
         let end = text[at..].find('\n').map_or(text.len(), |length| at + length + 1);
@@ -66,7 +97,7 @@ pub(super) fn parse(text: &str) -> Vec<EnvLine> {
         number += text[at..next].bytes().filter(|byte| *byte == b'\n').count().saturating_sub(1);
         at = next.max(end);
     }
-    lines
+    Variables::new(lines)
 }
 
 /// A name, the bytes of its value, and whether that may be changed.
@@ -118,8 +149,9 @@ mod tests {
     #[test]
     fn lines_are_read_as_compose_reads_them() {
         let text = "# TAG=0\nTAG=1.2.3 # why\n\nexport WEB_TAG = \"1.2.4\"#x\r\nAPI='1.2.5'\nYAML: 1.2.6\nEMPTY=\nNONE\nLONG=\"a\nTAG=9\n\"\nVAR=${TAG}\nESC=\"1\\\"2\"\nOPEN=\"x\nLAST=1#2";
-        let lines = parse(text);
-        let shown: Vec<String> = lines
+        let variables = parse(text);
+        let shown: Vec<String> = variables
+            .lines
             .iter()
             .map(|line| {
                 assert_eq!(text.get(line.start..line.start + line.value.len()), Some(&*line.value));
@@ -141,6 +173,8 @@ mod tests {
                 "15:6 LAST=1#2",
             ]
         );
-        assert!(parse(&format!("A={}", "x".repeat(1_000)))[0].value.is_empty());
+        assert!(parse(&format!("A={}", "x".repeat(1_000))).get("A").unwrap().value.is_empty());
+        let twice = parse("A=1\nB=2\nA=3");
+        assert_eq!((twice.get("A").map(|line| line.line), twice.get("C"), twice.len()), (Some(3), None, 3));
     }
 }

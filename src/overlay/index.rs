@@ -346,12 +346,8 @@ impl PinIndex {
 
     /// The lock beside a file with charts, if there is one.
     fn lock_beside(&self, path: &RepoPath) -> Option<&'static str> {
-        let (_, lock) = super::LOCKS.iter().find(|(name, _)| *name == path.file_name())?;
-        let beside = match path.parent() {
-            "" => (*lock).to_owned(),
-            folder => format!("{folder}/{lock}"),
-        };
-        self.files.contains_key(&beside).then_some(*lock)
+        let lock = super::lock_of(path)?;
+        self.files.contains_key(path.beside(lock)?.as_str()).then_some(lock)
     }
 
     /// The Helm repositories that its files declare.

@@ -46,7 +46,7 @@ mod values_names;
 #[cfg(test)]
 mod tests;
 
-pub use compose::{beside, every_pin, variable_at};
+pub use compose::{all_beside, beside, every_pin, variable_at};
 pub use documents::{Documents, Value};
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
 pub use ignore::Ignore;
@@ -85,7 +85,7 @@ pub struct FileScan {
     /// Images of a Compose file that have variables in them.
     interpolated: Vec<compose::Interpolated>,
     /// The variables of a `.env`.
-    environment: Vec<dotenv::EnvLine>,
+    environment: dotenv::Variables,
     /// Versions of charts whose repository is declared elsewhere.
     pub charts: Vec<ReferredChart>,
     /// Helm repositories that it declares.
@@ -129,6 +129,11 @@ fn skipped_text(skipped: &Skipped) -> usize {
 /// Files with versions of charts, and what beside them repeats those with checksums.
 const LOCKS: [(&str, &str); 3] =
     [("Chart.yaml", "Chart.lock"), ("helmfile.yaml", "helmfile.lock"), ("helmfile.yml", "helmfile.lock")];
+
+/// The lock that a file with charts may have beside it.
+fn lock_of(path: &RepoPath) -> Option<&'static str> {
+    LOCKS.iter().find(|(name, _)| *name == path.file_name()).map(|(_, lock)| *lock)
+}
 
 /// Whether a file is worth reading: YAML, JSON, a `Kustomization`, Terraform, a `.env`, a lock of charts, or the root's `.landfallignore`.
 #[must_use]

@@ -104,7 +104,7 @@ fn same_variables((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<
         let value = moved(old, &(was.start..was.start + was.value.len()), changes);
         was.name == is.name && value.is_some_and(|(range, value)| range.start == is.start && value == is.value)
     };
-    if before.len() == after.len() && before.iter().zip(&after).all(|(was, is)| same(was, is)) {
+    if before.len() == after.len() && before.lines().zip(after.lines()).all(|(was, is)| same(was, is)) {
         return Ok(());
     }
     Err("another variable would change".to_owned())

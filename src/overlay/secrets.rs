@@ -79,7 +79,16 @@ impl Secrets {
 
     /// Those of a file that is not YAML as it stands.
     pub(super) fn of_text(text: &str) -> Self {
-        let is_secret = |line: &str| line.trim().strip_prefix("kind:").is_some_and(|kind| kind.trim() == "Secret");
+        let is_secret = |line: &str| {
+            // In a list, or in JSON, the key is not the first on its line.
+            let key = line.trim_start_matches([' ', '\t', '-', '{', '"', '\'']).strip_prefix("kind");
+            let value =
+                key.map(|rest| rest.trim_start_matches(['"', '\'', ' '])).and_then(|rest| rest.strip_prefix(':'));
+            let value = value.map(|rest| rest.trim_start().trim_start_matches(['"', '\'']));
+            value.and_then(|rest| rest.strip_prefix("Secret")).is_some_and(|rest| {
+                rest.chars().next().is_none_or(|next| !next.is_ascii_alphanumeric() && !matches!(next, '-' | '_' | '.'))
+            })
+        };
         if text.lines().any(is_secret) { Self::Everywhere } else { Self::None }
     }
 
@@ -94,6 +103,30 @@ impl Secrets {
                 let last = before.checked_sub(1).and_then(|last| ranges.get(last));
                 if last.is_some_and(|range| byte < range.end) { Secrecy::Secret } else { Secrecy::Open }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_that_names_the_kind_secret_may_hold_some() {
+        for text in [
+            "a: {{ b }}\nkind: Secret\n",
+            "kind: \"Secret\"",
+            "kind: 'Secret' # why",
+            "  kind:  Secret # why",
+            "- kind: Secret\r\n",
+            "{\"kind\": \"Secret\", {{ x }}",
+            "kind : Secret",
+        ] {
+            assert!(matches!(Secrets::of_text(text), Secrets::Everywhere), "{text}");
+        }
+        for text in ["kind: SecretStore", "kind: Secret-like", "# of kind: Secret", "kinds: Secret", "kind: ConfigMap"]
+        {
+            assert!(matches!(Secrets::of_text(text), Secrets::None), "{text}");
         }
     }
 }

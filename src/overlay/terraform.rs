@@ -138,7 +138,7 @@ impl Attribute {
         match &self.content {
             Content::Text(text, Ok(inner)) => Ok((text, inner.start)),
             Content::Text(_, Err(reason)) => Err(reason.clone()),
-            Content::Other(_) => Err(SkipReason::Template),
+            Content::Other(reason) => Err(reason.clone()),
         }
     }
 

@@ -28,9 +28,9 @@ pub(super) fn read_value(value: &str, declared: Option<&str>) -> Result<ReadValu
     if is_template(value) {
         return Err(SkipReason::Template);
     }
-    let name = declared.map(ImageName::parse).transpose().map_err(|error| not_an_image(&error))?;
+    let name = declared.map(ImageName::image).transpose().map_err(|error| not_an_image(&error))?;
     if let (Some(name), Some(image)) = (&name, declared)
-        && ImageName::parse(value).ok().as_ref() != Some(name)
+        && ImageName::image(value).ok().as_ref() != Some(name)
     {
         let image = image.to_owned();
         if let Ok(version) = written_version(value) {
@@ -83,7 +83,7 @@ mod tests {
             ("localhost:5000/web:1".to_owned(), None, Ok(("localhost:5000/web", Some("1"), None))),
             (format!("acme/web:1@{digest}"), None, Ok(("acme/web", Some("1@"), None))),
             (format!("acme/web@{digest}"), None, Ok(("acme/web", None, Some("sha256:")))),
-            ("acme/web:1".to_owned(), Some("acme/api"), Err("it says acme/web, and the policy acme/api")),
+            ("acme/web:1".to_owned(), Some("acme/api"), Err("the file names acme/web, but the policy acme/api")),
             ("acme/web".to_owned(), None, Err("no tag or digest")),
             ("web".to_owned(), Some("web"), Err("no tag or digest")),
             ("${TAG}".to_owned(), Some("web"), Err("a template")),

@@ -165,3 +165,37 @@ fn symlinks_are_never_written_through() {
     assert_eq!(set(folder.path(), &["repo/values.yaml", "x=:2"]).code, Some(2));
     assert_eq!(read(folder.path(), "real/file.yaml"), "image: x:1\n");
 }
+
+#[test]
+fn a_single_file_is_read_with_what_decides_beside_it() {
+    let compose = "services:\n  web:\n    image: ghcr.io/acme/web:${WEB_TAG}\n";
+    let chart = "name: web\nversion: 0.1.0\ndependencies:\n- name: redis\n  version: 19.6.4\n  repository: https://charts.example.com/stable\n";
+    let folder = tree(&[
+        ("compose.yaml", compose),
+        (".env", "# tags\nWEB_TAG=1.2.3\n"),
+        ("chart/Chart.yaml", chart),
+        ("chart/Chart.lock", "dependencies: []\n"),
+    ]);
+    let root = folder.path();
+
+    // The version is in the file beside it, and nothing else was named.
+    let compose_only = set(root, &["compose.yaml", "ghcr.io/acme/web=:1.3.0"]);
+    assert_ne!(compose_only.code, Some(0));
+    let said = format!("{}{}", compose_only.stdout, compose_only.stderr);
+    assert!(said.contains("set by the variable `WEB_TAG` in .env"), "{said}");
+    assert_eq!(
+        (read(root, "compose.yaml").as_str(), read(root, ".env").as_str()),
+        (compose, "# tags\nWEB_TAG=1.2.3\n")
+    );
+
+    let variable = set(root, &[".env", "ghcr.io/acme/web=:1.3.0"]);
+    assert_eq!(variable.code, Some(0), "{}", variable.stderr);
+    assert_eq!(read(root, ".env"), "# tags\nWEB_TAG=1.3.0\n");
+
+    // The same version stands in the lock with a checksum.
+    let locked = set(root, &["chart/Chart.yaml", "https://charts.example.com/stable/redis=:19.7.0"]);
+    assert_ne!(locked.code, Some(0));
+    let said = format!("{}{}", locked.stdout, locked.stderr);
+    assert!(said.contains("Chart.lock beside it"), "{said}");
+    assert_eq!(read(root, "chart/Chart.yaml"), chart);
+}

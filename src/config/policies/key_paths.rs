@@ -88,6 +88,6 @@ fn place(at: &At<raw::KeyPath>, sink: &mut Sink<'_>) -> Option<KeyPlace> {
 fn image_template(text: &str, captures: &[&str]) -> Result<ImageTemplate, String> {
     let template = ImageTemplate::parse(text, captures).map_err(|error| error.to_string())?;
     let sample = captures.iter().fold(text.to_owned(), |sample, name| sample.replace(&format!("{{{name}}}"), "x"));
-    ImageName::parse(&sample).map_err(|error| error.to_string())?;
+    ImageName::image(&sample).map_err(|error| error.to_string())?;
     Ok(template)
 }

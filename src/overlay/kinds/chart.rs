@@ -11,7 +11,7 @@
 //! controller itself chooses one.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason};
+use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason, is_exact_version};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::referred::ChartOf;
 use crate::overlay::tree::Id;
@@ -76,7 +76,7 @@ impl Collector<'_, '_> {
             return self.skip(version, SkipReason::ChartInSource);
         }
         let text = self.tree.scalar(tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
-        if !is_exact(text) && !is_template(text) {
+        if !is_exact_version(text) && !is_template(text) {
             return self.skip(version, SkipReason::ChartRange);
         }
         let (Some(chart), Some(name)) = (tree.text_at(spec, "chart"), of_source("name")) else {
@@ -156,7 +156,7 @@ impl Collector<'_, '_> {
             Err(error) => return self.skip(version, not_an_image(&error)),
         };
         let text = self.tree.scalar(self.tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
-        if !is_exact(text) && !is_template(text) {
+        if !is_exact_version(text) && !is_template(text) {
             return self.skip_image(version, SkipReason::ChartRange, Some(name));
         }
         let image = name.to_string();
@@ -173,34 +173,5 @@ pub(in crate::overlay) fn chart_name(address: &str, chart: &str) -> Result<Image
             ImageName::chart(&format!("{}/{folder}", address.trim_end_matches('/')), chart)
         }
         _ => ImageName::chart(address, chart),
-    }
-}
-
-/// Whether a text is one whole version, `1.2.3[-pre][+build]` with or without a `v`, and not a range.
-pub(super) fn is_exact(text: &str) -> bool {
-    let version = text.strip_prefix('v').unwrap_or(text);
-    let (version, metadata) = version.split_once('+').unwrap_or((version, "0"));
-    let (numbers, pre) = version.split_once('-').unwrap_or((version, "0"));
-    let identifiers = |text: &str| {
-        text.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-'))
-    };
-    numbers.split('.').count() == 3
-        && numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-        && identifiers(pre)
-        && identifiers(metadata)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_exact;
-
-    #[test]
-    fn only_whole_versions_are_exact() {
-        for text in ["1.2.3", "v1.2.3", "1.2.3-rc.1", "104.0.0+up0.15.0", "1.2.3-a-b+c.d"] {
-            assert!(is_exact(text), "{text}");
-        }
-        for text in ["", "*", "1", "1.2", "1.x", "1.2.x", "1.2.*", "^1.2.3", "~1.2.3", ">=1.2.3", "=1.2.3", "1.2.3 ", "1.2.3-", "1.2.3+", "1.2.3 - 1.2.5", "1.2.3.4", "main"] {
-            assert!(!is_exact(text), "{text}");
-        }
     }
 }

@@ -61,6 +61,9 @@ impl Collector<'_, '_> {
             return self.skip(image, SkipReason::Escaped);
         }
         self.seen.insert(image);
+        if !self.has_room() {
+            return;
+        }
         let node = self.tree.node(image);
         let quote = usize::from(inner.len() < self.tree.raw(image).len());
         let found = Interpolated {

@@ -3,9 +3,8 @@
 //!
 //! Of an OCIRepository's `ref`, Flux takes `digest` before `semver` before `tag` (Flux, "OCI Repositories").
 
-use super::chart::is_exact;
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{ImageName, MissingKeys, PinKind, PinRole, Scheme, SkipReason};
+use crate::model::{ImageName, MissingKeys, PinKind, PinRole, Scheme, SkipReason, is_exact_version};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::tree::Id;
 
@@ -35,7 +34,7 @@ impl Collector<'_, '_> {
         let (tag, digest, range) = (written("tag"), written("digest"), written("semver"));
         let range_text = range.and_then(|node| tree.scalar(node)).map_or("", |scalar| scalar.value.as_ref());
         let tag = match range {
-            Some(node) if is_exact(range_text) || is_template(range_text) => Some(node),
+            Some(node) if is_exact_version(range_text) || is_template(range_text) => Some(node),
             Some(node) if digest.is_none() => {
                 let name = tree.at(root, &["spec"]).and_then(|spec| tree.text_at(spec, "url"));
                 let name = name.and_then(|url| ImageName::parse(url).ok());
@@ -59,7 +58,7 @@ impl Collector<'_, '_> {
         let (tag, digest) = if is_digest { (None, Some(revision)) } else { (Some(revision), None) };
         let text = self.tree.scalar(revision).map_or("", |scalar| scalar.value.as_ref());
         // Argo CD takes constraints of Semantic Versioning, too.
-        if text.contains(['*', '<', '>', '^', '~', '|', ' ', ',']) && !is_template(text) {
+        if is_range(text) && !is_template(text) {
             return self.skip_image(revision, SkipReason::OciRange, ImageName::parse(url).ok());
         }
         self.oci_address(url, (revision, tag, digest));
@@ -76,4 +75,13 @@ impl Collector<'_, '_> {
             Err(error) => self.skip(node, not_an_image(&error)),
         }
     }
+}
+
+/// Whether Argo CD would choose a version itself: a constraint of Semantic Versioning (Argo CD, "Tracking Strategies", Helm).
+fn is_range(text: &str) -> bool {
+    let mut parts = text.strip_prefix('v').unwrap_or(text).split('.');
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.contains(['*', '<', '>', '^', '~', '|', ' ', ','])
+        || parts.clone().all(|part| is_number(part) || matches!(part, "x" | "X"))
+            && parts.any(|part| matches!(part, "x" | "X"))
 }

@@ -17,42 +17,21 @@ use crate::model::SkipReason;
 /// Functions whose only argument is what they return, in another form.
 const TRANSPARENT: [&str; 6] = ["jsonencode", "yamlencode", "tolist", "tomap", "toset", "sensitive"];
 
-/// Maximum nesting of anything in a file; the parser goes one call deeper for each, and a thread has but so much stack.
-const MAX_DEPTH: usize = 32;
+/// The stack of the thread that parses, in bytes: the parser itself refuses what is nested more than 64 deep, and what it accepts is
+/// more than a test's or a worker's thread has room for.
+const STACK: usize = 16 << 20;
 
 pub(super) fn visit(text: &str, visit: Visit<'_>) -> Result<(), (Option<usize>, String)> {
-    if let Some(line) = too_deep(text) {
-        return Err((Some(line), format!("nested more than {MAX_DEPTH} deep")));
-    }
-    let body = parse_body(text).map_err(|error| (Some(error.location().line()), error.message().to_owned()))?;
-    HclWalk { text, path: Vec::new(), visit }.body(&body);
-    Ok(())
-}
-
-/// The line at which a text is nested too deeply. Brackets count wherever they are, in texts and comments, too, and so do the
-/// directives of templates (`%{ if … }`).
-fn too_deep(text: &str) -> Option<usize> {
-    let (mut depth, mut directives) = (0_usize, 0_usize);
-    for (number, line) in text.lines().enumerate() {
-        for (at, byte) in line.bytes().enumerate() {
-            match byte {
-                b'{' | b'(' | b'[' => depth += 1,
-                b'}' | b')' | b']' => depth = depth.saturating_sub(1),
-                b'%' => match line.get(at..).and_then(|rest| rest.strip_prefix("%{")) {
-                    Some(rest) if rest.trim_start_matches(['~', ' ']).starts_with("end") => {
-                        directives = directives.saturating_sub(1);
-                    }
-                    Some(rest) if !rest.trim_start_matches(['~', ' ']).starts_with("else") => directives += 1,
-                    _ => {}
-                },
-                _ => {}
-            }
-            if depth + 2 * directives > MAX_DEPTH {
-                return Some(number + 1);
-            }
-        }
-    }
-    None
+    let parse = || {
+        let body = parse_body(text).map_err(|error| (Some(error.location().line()), error.message().to_owned()))?;
+        HclWalk { text, path: Vec::new(), visit }.body(&body);
+        Ok(())
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, parse);
+        let thread = thread.map_err(|error| (None, format!("no thread could be started to read it: {error}")))?;
+        thread.join().unwrap_or_else(|_| Err((None, "reading it failed".to_owned())))
+    })
 }
 
 struct HclWalk<'t, 'v> {

@@ -47,8 +47,8 @@ pub(super) struct Leaf<'s> {
     pub(super) content: Content,
 }
 
-/// Takes every value, in the file's order as far as its parser keeps that.
-pub(super) type Visit<'v> = &'v mut dyn FnMut(Leaf<'_>);
+/// Takes every value, in the file's order as far as its parser keeps that; maybe on another thread.
+pub(super) type Visit<'v> = &'v mut (dyn FnMut(Leaf<'_>) + Send);
 
 /// Visits the values of a file.
 ///

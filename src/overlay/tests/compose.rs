@@ -72,7 +72,7 @@ fn a_variable_is_the_pin_where_env_sets_it() {
             Ok("a/compose.yaml 3:37 compose services.web.image ghcr.io/acme/web 1.2.3"),
         ),
         ("${REG}/web:${TAG}", Some("TAG=1\nTAG=2\nREG=acme\n"), Ok("a/.env 2:5 compose TAG acme/web 2")),
-        ("acme/web:${TAG}", None, Err("a/compose.yaml 3: the variable `TAG` decides it")),
+        ("acme/web:${TAG}", None, Err("a/compose.yaml 3: it needs the variable `TAG`")),
         ("acme/web:${TAG}", Some("TAG=${OTHER}\n"), Err("a/compose.yaml 3: a template")),
         ("acme/web:${TAG}", Some("TAG=\"1\n2\"\n"), Err("a/compose.yaml 3: written over several")),
         (
@@ -185,7 +185,7 @@ fn a_value_that_makes_no_image_is_not_shown_and_a_line_used_elsewhere_is_shared(
     let api = format!("services:\n{}", service("api", "acme/api:${TAG}"));
     let (pins, skipped) = shown(&tree(&[env, ("a/compose.yaml", &web), ("a/compose.prod.yaml", &api)]));
     assert!(pins.is_empty() && skipped.iter().any(|it| it.contains("several images")), "{pins:?} {skipped:?}");
-    assert!(skipped.iter().any(|it| it.contains("a/.env decides it")), "{skipped:?}");
+    assert!(skipped.iter().any(|it| it.contains("in a/.env: it is updated there")), "{skipped:?}");
     let (pins, _) = shown(&tree(&[env, ("a/compose.yaml", &web), ("a/compose.prod.yaml", &web)]));
     assert_eq!(pins.len(), 1, "{pins:?}");
 }

@@ -72,7 +72,7 @@ fn toml() {
         ("bad.escaped", "13: "),
         ("bad.template", "14: a template"),
         ("title", "2: no tag or digest"),
-        ("/jobs/0/image", "6: it says acme/web, and the policy x"),
+        ("/jobs/0/image", "6: the file names acme/web, but the policy x"),
     ] {
         let image = if place.starts_with('/') { "x" } else { "x/x" };
         let declared = declared("**/*.toml", place, if place == "title" { "x" } else { image });
@@ -125,7 +125,7 @@ fn hcl() {
     }
     let web = declared("**", "locals.web", "acme/web");
     check_with(&web, "x.tfvars", "locals = {\n", &[], &["1: not valid HCL: "]);
-    check_with(&web, "x.tf", &"a {\n".repeat(50_000), &[], &["33: not valid HCL: "]);
+    check_with(&web, "x.tf", &"a {\n".repeat(50_000), &[], &["65: not valid HCL: "]);
     check_with(&web, "x.hcl", &format!("a = {}", "[".repeat(50_000)), &[], &["1: not valid HCL: "]);
 }
 
@@ -197,7 +197,10 @@ fn what_the_file_itself_names_is_not_given_another_name() {
         let names: Vec<&str> = scan.pins.iter().chain(&scan.values).map(|pin| pin.image.as_str()).collect();
         assert_eq!(names, ["acme/api"], "{name} {place}");
         let said: Vec<String> = scan.skipped.iter().map(super::show_skip).collect();
-        assert!(said.len() == 1 && said[0].contains("it says acme/api, and the policy"), "{name} {place}: {said:?}");
+        assert!(
+            said.len() == 1 && said[0].contains("the file names acme/api, but the policy"),
+            "{name} {place}: {said:?}"
+        );
     }
     // Part of a value that is declared as a whole.
     let two = [declaration("f", r"re:TAG=(?P<tag>\S+)", "a"), declaration("f", r"re:TAG=1\.(?P<tag>\S+)", "a")];

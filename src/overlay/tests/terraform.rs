@@ -105,15 +105,15 @@ fn what_is_put_together_is_left_alone() {
         &[],
         &[
             "1: a template",
-            "2: a template",
-            "3: a template",
-            "4: a template",
+            "2: an expression",
+            "3: an expression",
+            "4: a heredoc",
             "13: looks like an image",
-            "15: a template",
+            "15: not a text",
         ],
     );
     check("x.tf", "x = {\n", &[], &["1: not valid HCL"]);
-    check("x.tf", "image_repository = var.x\nimage_tag = \"1.2.3\"\n", &[], &["2: "]);
+    check("x.tf", "image_repository = var.x\nimage_tag = \"1.2.3\"\n", &[], &["2: no repository next to the tag"]);
 }
 
 #[test]
@@ -122,17 +122,22 @@ fn what_is_no_container_image_is_none_and_what_may_have_some_is_said() {
                 resource \"lxd_instance\" \"a\" {\n  image = \"ubuntu:22.04\"\n}\n";
     check("main.tf", text, &[], &[]);
     let text = "resource \"aws_ecs_task_definition\" \"a\" {\n  container_definitions = <<EOF\n[{\"image\":\"acme/hd:1.2.3\"}]\nEOF\n}\n";
-    check("main.tf", text, &[], &["2: "]);
+    check("main.tf", text, &[], &["2: a heredoc"]);
     let text = "web_image = \"acme/web:1.2.3\"\nweb_image_tag = \"1.2.3\"\n";
     check("main.tfvars", text, &["1:23 terraform web_image acme/web 1.2.3"], &["2: "]);
 }
 
 #[test]
 fn what_is_nested_without_end_is_refused_and_overflows_no_stack() {
-    let directives = format!("a = \"{}x{}\"\n", "%{ if true }".repeat(60), "%{ endif }".repeat(60));
-    let brackets = format!("a = {}1{}\n", "[".repeat(60), "]".repeat(60));
-    for text in [&directives, &brackets] {
-        check("main.tf", text, &[], &["1: "]);
+    let directives = |depth| format!("a = \"{}x{}\"\n", "%{ if true }".repeat(depth), "%{ endif }".repeat(depth));
+    let brackets = |depth| format!("a = {}1{}\n", "[".repeat(depth), "]".repeat(depth));
+    for depth in [65, 1000, 100_000] {
+        for text in [directives(depth), brackets(depth)] {
+            check("main.tf", &text, &[], &["1: not valid HCL"]);
+        }
+    }
+    for text in [directives(60), brackets(60)] {
+        check("main.tf", &text, &[], &[]);
     }
     let fair = format!("web_image = {}\"acme/web:1.2.3\"{}\n", "[".repeat(20), "]".repeat(20));
     check("main.tf", &fair, &[], &["1: looks like an image"]);
