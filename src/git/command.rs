@@ -326,8 +326,9 @@ fn fenced(program: &Program, git_dir: Option<&Path>, transport: Option<Transport
 const HELPER: &str = r#"!f() { test "$1" = get && printf 'username=%s\npassword=%s\n' "$LANDFALL_GIT_USERNAME" "$LANDFALL_GIT_PASSWORD"; }; f"#;
 
 /// User name and password for the helper that [`admit`] names. Git presents them only when it is asked to, which costs one
-/// refused request; a header of its own (`http.extraHeader`) would spare that, but Git sends it on to wherever the
-/// remote redirects it.
+/// refused request: a look at the remote's branches takes three requests. Both ways to spare that one send the password on to wherever
+/// the remote redirects: a header (`http.extraHeader`), and `http.proactiveAuth` (Git 2.46 to 2.55), with the request after
+/// the redirect.
 fn password(command: &mut Command, credentials: &GitCredentials) {
     if let Some((username, password)) = credentials.basic() {
         command.env("LANDFALL_GIT_USERNAME", username).env("LANDFALL_GIT_PASSWORD", password.expose_secret());
