@@ -156,6 +156,8 @@ fn a_branch_that_is_brought_up_to_date_takes_no_turn_again() {
     for (proposed, expected) in [(2, &["b 1.1.0"][..]), (0, &[])] {
         let mut world = World::new(&policies, &files).tags("acme/web", &["1.0.0", "1.1.0"]);
         let id = world.id("acme/web", "apps/a/prod", "1.1.0");
+        let of_a = head_branch(&world.branch, "prod", Some("prod"), "a").unwrap();
+        world.answers.open = Some(Answer::Known(vec![pull(1, PullState::Open, &of_a, &[&id])]));
         for app in ["a", "b"] {
             let head = head_branch(&world.branch, "prod", Some("prod"), app).unwrap();
             let open = (app == "a").then(|| pull(1, PullState::Open, &head, &[&id]));

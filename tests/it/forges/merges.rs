@@ -82,7 +82,7 @@ fn a_head_that_moved_is_never_merged() {
         let stale = scene.stub.url();
         let seen = ask(&scene, &format!("{stale}/api/v4/projects/acme%2Fdeploys/merge_requests/1")).await;
         scene.stub.heads(|_| Some("e".repeat(40)));
-        scene.stub.fault(Fault::on("GET", "/merge_requests/1").answer(200, &[], &seen));
+        scene.stub.fault(Fault::on("GET", "/merge_requests/1").times(2).answer(200, &[], &seen));
         let reason = refused(scene.merge(&tip, None).await.unwrap());
         assert!(reason.contains("SHA does not match HEAD"), "{reason}");
         assert_eq!(scene.stub.merges().len(), 0);

@@ -211,6 +211,31 @@ fn a_comment_is_written_once() {
     });
 }
 
+/// Who locks a conversation wants to hear nothing there; closing and all else goes on. Others may not comment for another reason.
+#[test]
+fn a_locked_conversation_gets_no_comment_and_that_is_no_failure() {
+    let locked = [
+        (0, "Unable to create comment because issue is locked."),
+        (2, "You cannot comment on a locked issue."),
+        (3, "You cannot comment on a locked issue."),
+    ];
+    for (kind, message) in locked {
+        on(&KINDS[kind..=kind], async |scene| {
+            scene.open().await;
+            let fault = || Fault::on("POST", "issues/1/comments").times(9).message(403, message);
+            scene.stub.fault(fault());
+            scene.forge.comment_once(1, "<!-- marker -->", "hello").await.unwrap();
+            scene.forge.close(1, "body", "1.5 is newer", now()).await.unwrap();
+            assert_eq!((scene.stub.comments(), scene.stub.pull(1).state), (vec![], "closed"), "{}", scene.kind);
+        });
+    }
+    on(&KINDS[..1], async |scene| {
+        scene.open().await;
+        scene.stub.fault(Fault::on("POST", "issues/1/comments").times(9).message(403, "Resource not accessible"));
+        scene.forge.comment_once(1, "<!-- marker -->", "hello").await.unwrap_err();
+    });
+}
+
 #[test]
 fn the_messages_of_a_merged_one_are_those_of_its_commits() {
     everywhere(async |scene| {

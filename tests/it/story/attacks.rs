@@ -396,7 +396,7 @@ fn what_was_decided_before_a_pull_stays_decided() {
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
     world.apply();
     assert_eq!(world.tag("web", "dev"), "1.3.0");
-    world.landfall(&["rollback", "web", "--by", "Ada", "--reason", "it leaks"]).ends(0);
+    world.landfall(&["rollback", "web", "--environment", "dev", "--by", "Ada", "--reason", "it leaks"]).ends(0);
     assert_eq!(world.tag("web", "dev"), "1.2.3");
     world.work("main", |folder| {
         git(folder, &["checkout", "--quiet", "-b", "own", "HEAD~2"]);
