@@ -186,6 +186,10 @@ fn told_done(outcome: &ActionOutcome, done: &Done, what: &str, output: &Output) 
     };
     let mark = output.paint(Paint::Good, word);
     match &done.pull_request {
+        Some(url) if matches!(outcome.action.kind, ActionKind::Merge(_)) && !done.verified => {
+            let (commit, branch) = (done.commit.short(), &outcome.branch);
+            format!("{mark} {what}: {url}, but its commit {commit} was not found on {branch}; look where it went")
+        }
         Some(url) => format!("{mark} {what} into {}: {url}", outcome.branch),
         None => {
             let seen = if done.verified { "verified on the remote" } else { "not verified" };

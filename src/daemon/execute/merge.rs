@@ -136,7 +136,13 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
     /// Reads the base again: it decides whether the merge is there, not the forge's answer.
     async fn is_on_base(&self, plan: &Plan, commit: &CommitId) -> bool {
         match self.base_now(plan, self.remote.ls_remote().await).await {
-            Ok(tip) => self.remote.is_ancestor(commit, &tip).unwrap_or(false),
+            Ok(tip) => {
+                let found = self.remote.is_ancestor(commit, &tip).unwrap_or(false);
+                if !found {
+                    tracing::warn!(repository = self.settings.name, %commit, branch = %plan.branch, "the forge has merged a pull request as a commit that is not on its base; look where it went");
+                }
+                found
+            }
             Err(error) => {
                 tracing::warn!(repository = self.settings.name, %commit, error = error.message, "the merge could not be verified on the remote");
                 false
