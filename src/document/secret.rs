@@ -16,6 +16,8 @@ use super::at::At;
 
 /// Largest secret read: the largest usual ones are SSH keys of some kilobytes.
 const MAX_SECRET: u64 = 64 << 10;
+/// Largest file with a token of a cluster or a cloud that is read.
+const MAX_TOKEN_FILE: u64 = 256 << 10;
 
 /// A secret is never written in a file.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -164,6 +166,31 @@ pub(crate) fn read_limited(path: &Path, limit: u64) -> io::Result<Option<Vec<u8>
     Ok((read as u64 <= limit).then_some(bytes))
 }
 
+/// The token in a small file that another program replaces now and then: read anew each time, and aside, so that nothing
+/// else waits for a slow disk.
+///
+/// # Errors
+/// As those of [`read_token`].
+pub(crate) async fn token_file(path: &str) -> Result<SecretString, String> {
+    let path = PathBuf::from(path);
+    let read = tokio::task::spawn_blocking(move || read_token(&path)).await;
+    read.unwrap_or_else(|error| Err(format!("cannot be read: {error}")))
+}
+
+/// The token in a small file, without the spaces around it.
+///
+/// # Errors
+/// Why there is none, as the end of a sentence that begins with the file; without its text.
+pub(crate) fn read_token(path: &Path) -> Result<SecretString, String> {
+    let bytes = read_limited(path, MAX_TOKEN_FILE).map_err(|error| format!("cannot be read: {error}"))?;
+    let bytes = bytes.ok_or_else(|| format!("is larger than {} KiB", MAX_TOKEN_FILE >> 10))?;
+    let text = String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned())?;
+    match text.trim() {
+        "" => Err("is empty".to_owned()),
+        token => Ok(token.into()),
+    }
+}
+
 /// How to log in, with secrets not yet read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CredentialSource {
@@ -252,6 +279,50 @@ mod tests {
 
     fn environment(name: &'static str, value: &'static str) -> Environment {
         Environment::from_fn(move |asked| (asked == name).then(|| value.to_owned()))
+    }
+
+    /// A file that has nothing yet: whoever reads it waits. Others go on, and one of them writes it.
+    #[tokio::test]
+    async fn a_slow_token_file_keeps_nobody_else_waiting() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let modes = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, modes, 0).unwrap();
+        // If everything waits, it ends the wait: a failure and not a standstill.
+        let (late, ended) = (path.clone(), std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)));
+        let is_ended = std::sync::Arc::clone(&ended);
+        let watch = std::thread::spawn(move || {
+            std::thread::park_timeout(std::time::Duration::from_secs(30));
+            if !is_ended.load(std::sync::atomic::Ordering::SeqCst) {
+                fs::write(late, "too late").unwrap();
+            }
+        });
+        let other = async {
+            let path = path.clone();
+            tokio::task::spawn_blocking(move || fs::write(path, "t0ken\n").unwrap()).await.unwrap();
+        };
+        let (read, ()) = tokio::join!(token_file(path.to_str().unwrap()), other);
+        ended.store(true, std::sync::atomic::Ordering::SeqCst);
+        watch.thread().unpark();
+        watch.join().unwrap();
+        assert_eq!(read.unwrap().expose_secret(), "t0ken");
+    }
+
+    #[tokio::test]
+    async fn a_token_file_without_a_token_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let told = async || token_file(path.to_str().unwrap()).await.map(|token| token.expose_secret().to_owned());
+        assert!(told().await.unwrap_err().starts_with("cannot be read: "));
+        for (content, said) in [
+            (b" \n".to_vec(), Err("is empty")),
+            (vec![0xff], Err("is not UTF-8 text")),
+            (vec![b'x'; (256 << 10) + 1], Err("is larger than 256 KiB")),
+            (b" t0ken\r\n".to_vec(), Ok("t0ken")),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(told().await.as_deref().map_err(String::as_str), said);
+        }
     }
 
     #[test]

@@ -102,34 +102,36 @@ impl EntraIdentity {
         }
     }
 
-    /// The request for a token, by a client that reaches its [`EntraService`]. `assertion` reads the cluster's token from its file.
-    ///
-    /// # Errors
-    /// Those of `assertion`.
-    pub fn request<E>(
-        &self,
-        client: &Client,
-        assertion: impl FnOnce(&str) -> Result<SecretString, E>,
-    ) -> Result<RequestBuilder, E> {
-        Ok(match &self.kind {
+    /// The file with the cluster's token that a request takes, if it takes one: it is replaced while the bot runs.
+    #[must_use]
+    pub fn assertion_file(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Application { proof: ApplicationProof::FederatedFile(path), .. } => Some(path),
+            Kind::Application { .. } | Kind::Managed { .. } | Kind::Platform { .. } => None,
+        }
+    }
+
+    /// The request for a token, by a client that reaches its [`EntraService`]; `assertion` is what the
+    /// [file](Self::assertion_file) has now.
+    pub fn request(&self, client: &Client, assertion: Option<&SecretString>) -> RequestBuilder {
+        match &self.kind {
             Kind::Application { token_url, client: id, proof } => {
                 let scope = format!("{}/.default", self.resource);
                 let mut form =
                     vec![("grant_type", "client_credentials"), ("client_id", id.as_str()), ("scope", &scope)];
-                let token;
                 match proof {
                     ApplicationProof::Secret(secret) => form.push(("client_secret", secret.expose_secret())),
-                    ApplicationProof::FederatedFile(path) => {
-                        token = assertion(path)?;
+                    ApplicationProof::FederatedFile(_) => {
+                        let token = assertion.map_or("", |token| token.expose_secret());
                         form.push(("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"));
-                        form.push(("client_assertion", token.expose_secret()));
+                        form.push(("client_assertion", token));
                     }
                 }
                 client.post(token_url.clone()).form(&form)
             }
             Kind::Managed { url } => client.get(url.clone()).header("Metadata", "true"),
             Kind::Platform { url, header } => client.get(url.clone()).header("X-IDENTITY-HEADER", header.clone()),
-        })
+        }
     }
 }
 
@@ -174,6 +176,7 @@ fn managed(client: Option<&str>, resource: &str, variable: &dyn Fn(&str) -> Opti
 #[derive(Debug, Deserialize)]
 pub struct EntraToken {
     /// The token.
+    #[serde(deserialize_with = "super::token")]
     pub access_token: SecretString,
     /// A number from Entra ID, a text of digits from the services within machines, or absent.
     #[serde(default)]

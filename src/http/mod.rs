@@ -34,6 +34,7 @@ use crate::meter;
 pub use proxy::may_ask;
 pub use room::{Body, read, stream};
 pub use secrets::{SecretUrl, Secrets};
+pub(crate) use secrets::{is_token, token};
 
 use proxy::Proxies;
 

@@ -3,6 +3,8 @@
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+use serde::de::Error as _;
+use serde::{Deserialize as _, Deserializer};
 use url::Url;
 
 use crate::model::one_line;
@@ -40,6 +42,20 @@ impl Secrets {
     }
 }
 
+/// Whether a text is a token: there is something of it, and all of it can be sent.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// A token in a service's answer; services in trouble answer 200 with something else.
+///
+/// # Errors
+/// If it is none.
+pub(crate) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+    let token = SecretString::deserialize(from)?;
+    if is_token(token.expose_secret()) { Ok(token) } else { Err(D::Error::custom("this is not a token")) }
+}
+
 /// A URL that does not print.
 #[derive(Clone)]
 pub struct SecretUrl(pub Url);
@@ -53,6 +69,33 @@ impl fmt::Debug for SecretUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_can_be_sent_is_a_token() {
+        #[derive(serde::Deserialize)]
+        struct Answer {
+            #[serde(deserialize_with = "token")]
+            token: SecretString,
+        }
+        let read = |text: &str| serde_json::from_str::<Answer>(text).map(|it| it.token.expose_secret().to_owned());
+        assert_eq!(read(r#"{"token":"a.b-c_d/e+f=="}"#).unwrap(), "a.b-c_d/e+f==");
+        for none in [
+            "{}",
+            "null",
+            "[]",
+            r#"{"token":null}"#,
+            r#"{"token":7}"#,
+            r#"{"token":""}"#,
+            r#"{"token":"hunter2 x"}"#,
+            r#"{"token":"hunter2\r\nx: y"}"#,
+            r#"{"token":"hunter2é"}"#,
+            "<html>hunter2</html>",
+            "",
+        ] {
+            let error = read(none).unwrap_err().to_string();
+            assert!(!error.contains("hunter2"), "{none}: {error}");
+        }
+    }
 
     #[test]
     fn foreign_text_is_made_safe() {

@@ -49,6 +49,28 @@ fn acceptor(folder: &Path) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_single_cert(chain("server.pem").collect(), key).unwrap()))
 }
 
+/// A server of this name with TLS before one that speaks without; where it is.
+pub(crate) async fn front(folder: &Path, name: &str, to: SocketAddr) -> SocketAddr {
+    drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+    let chain =
+        CertificateDer::pem_file_iter(folder.join(format!("{name}.pem"))).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key"))).unwrap();
+    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
+    let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let mut back = TcpStream::connect(to).await.ok()?;
+                let mut front = acceptor.accept(stream).await.ok()?;
+                tokio::io::copy_bidirectional(&mut front, &mut back).await.ok()
+            });
+        }
+    });
+    address
+}
+
 /// A proxy behind which every name is a server that demands a certificate; what was asked of it.
 async fn proxy(to: HashMap<String, SocketAddr>, acceptor: TlsAcceptor) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -78,7 +100,7 @@ async fn proxy(to: HashMap<String, SocketAddr>, acceptor: TlsAcceptor) -> (Socke
 }
 
 /// The address of a server on this machine.
-fn address(url: &str) -> SocketAddr {
+pub(crate) fn address(url: &str) -> SocketAddr {
     let url = reqwest::Url::parse(url).unwrap();
     format!("127.0.0.1:{}", url.port().unwrap()).parse().unwrap()
 }

@@ -4,7 +4,6 @@
 //! lives for an hour and is sent as `Bearer` to the API; Git takes it as a password.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -12,7 +11,7 @@ use secrecy::SecretString;
 use tokio::time::Instant;
 
 use crate::document::entra::EntraSettings;
-use crate::document::secret::read_limited;
+use crate::document::secret::token_file;
 use crate::forge::hosted::{Lending, MadeToken};
 use crate::forge::{LenderOpening, PullError};
 use crate::git::{LendsToken, NoToken};
@@ -22,7 +21,7 @@ use crate::model::FailureCode;
 
 /// Azure DevOps itself, in every tenant.
 const RESOURCE: &str = "499b84ac-1321-427f-aa17-267ca6975798";
-/// The largest answer, and the largest file with a token, that is read.
+/// The largest answer that is read.
 const LIMIT: u64 = 256 << 10;
 /// How long a token is used that says nothing; the documented life is one hour.
 const LIFE: Duration = Duration::from_mins(30);
@@ -41,7 +40,8 @@ impl fmt::Debug for EntraLender {
 }
 
 impl EntraLender {
-    /// Prepares it; connects to nothing. The certificates of the forge are not those of Entra ID, which is a public service.
+    /// Prepares it; connects to nothing. The certificates of the forge are not those of Entra ID, which is a public service:
+    /// it is known by the system's, or those of `SSL_CERT_FILE`.
     ///
     /// # Errors
     /// If the identity is incomplete.
@@ -60,8 +60,15 @@ impl EntraLender {
         let made = Instant::now();
         let service = self.identity.service_name();
         let outage = |text: &str| NoToken::Unavailable(format!("a token for Azure DevOps: {service}: {text}"));
-        let request = self.identity.request(&self.client, federated)?;
-        let response = http::send(request).await.map_err(|broken| outage(&broken.text))?;
+        let assertion = match self.identity.assertion_file() {
+            Some(path) => Some(federated(path).await?),
+            None => None,
+        };
+        let request = self.identity.request(&self.client, assertion.as_ref());
+        let response = http::send(request).await.map_err(|broken| match broken.text.contains("certificate") {
+            true => outage(&format!("{}; next: if it is from a private CA, name that in SSL_CERT_FILE", broken.text)),
+            false => outage(&broken.text),
+        })?;
         let status = response.status();
         let body = http::read(response, LIMIT).await.map_err(|broken| outage(&broken.text))?;
         if status.is_success() {
@@ -85,17 +92,10 @@ impl EntraLender {
     }
 }
 
-/// The token of the cluster, read anew each time: it is replaced while the bot runs.
-fn federated(path: &str) -> Result<SecretString, NoToken> {
-    let failed = |why: &str| NoToken::Refused(format!("the token of AZURE_FEDERATED_TOKEN_FILE ({path}) {why}"));
-    let bytes = read_limited(Path::new(path), LIMIT)
-        .map_err(|error| failed(&format!("cannot be read: {error}")))?
-        .ok_or_else(|| failed("is larger than 256 KiB"))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text"))?;
-    match text.trim() {
-        "" => Err(failed("is empty")),
-        token => Ok(token.into()),
-    }
+/// The token of the cluster.
+async fn federated(path: &str) -> Result<SecretString, NoToken> {
+    let read = token_file(path).await;
+    read.map_err(|why| NoToken::Refused(format!("the token of AZURE_FEDERATED_TOKEN_FILE ({path}) {why}")))
 }
 
 impl LendsToken for EntraLender {

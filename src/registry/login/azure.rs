@@ -60,6 +60,7 @@ pub struct AzureLogin {
 
 #[derive(Deserialize)]
 struct RefreshToken {
+    #[serde(deserialize_with = "crate::http::token")]
     refresh_token: SecretString,
 }
 
@@ -74,8 +75,11 @@ async fn token(identity: &EntraIdentity, tools: &LoginTools) -> Result<EntraToke
         EntraService::Public => tools.public()?,
         EntraService::Local => tools.direct()?,
     };
-    let request =
-        identity.request(client, |path| tools::token_file(path, "the token of AZURE_FEDERATED_TOKEN_FILE"))?;
+    let assertion = match identity.assertion_file() {
+        Some(path) => Some(tools::token_file(path, "the token of AZURE_FEDERATED_TOKEN_FILE").await?),
+        None => None,
+    };
+    let request = identity.request(client, assertion.as_ref());
     tools::ask(request, identity.service_name()).await?.json(refusal_code)
 }
 

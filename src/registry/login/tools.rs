@@ -129,12 +129,17 @@ fn made(slot: &OnceLock<Client>, direct: bool) -> Result<&Client, Failure> {
 pub(super) async fn ask(request: RequestBuilder, service: &str) -> Result<CloudAnswer, Failure> {
     let failed = |broken: Broken| {
         let text = format!("{service}: {}", broken.text);
-        Failure::from(match broken.kind {
+        let is_untrusted = text.contains("certificate");
+        let failure = Failure::from(match broken.kind {
             BrokenKind::ConnectTimeout | BrokenKind::Timeout => Cause::TimedOut(text),
             BrokenKind::Unreachable => Cause::Unreachable(text),
             BrokenKind::CutOff => Cause::CutOff(text),
             _ => Cause::Protocol(text),
-        })
+        });
+        match is_untrusted {
+            true => failure.hint("if its certificate is from a private CA, name that in SSL_CERT_FILE"),
+            false => failure,
+        }
     };
     let mut response = http::send(request).await.map_err(failed)?;
     let status = response.status();
@@ -187,28 +192,24 @@ fn is_code(code: &str) -> bool {
     (1..=60).contains(&code.len()) && code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'.')
 }
 
-/// Reads a small file that holds a token, anew each time: such files are replaced while the bot runs.
-pub(super) fn token_file(path: &str, what: &str) -> Result<secrecy::SecretString, Failure> {
-    let failed = |reason: &str| Failure::from(Cause::Authentication(format!("{what} ({path}) {reason}")));
-    let bytes = crate::document::secret::read_limited(std::path::Path::new(path), 64 << 10)
-        .map_err(|error| failed(&format!("cannot be read: {error}")))?
-        .ok_or_else(|| failed("is larger than 64 KiB"))?;
-    let text = String::from_utf8(bytes).map_err(|_| failed("is not UTF-8 text"))?;
-    match text.trim() {
-        "" => Err(failed("is empty")),
-        token => Ok(token.into()),
-    }
+/// The token in a file that a cloud or a cluster keeps new.
+///
+/// # Errors
+/// Why there is none; `what` says what it would be.
+pub(super) async fn token_file(path: &str, what: &str) -> Result<secrecy::SecretString, Failure> {
+    let read = crate::document::secret::token_file(path).await;
+    read.map_err(|reason| Cause::Authentication(format!("{what} ({path}) {reason}")).into())
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use futures::future::BoxFuture;
     use secrecy::SecretString;
 
     use super::super::pull_secret::{NoPullSecret, PullSecretName};
     use super::*;
 
-    struct NoClusters;
+    pub(in super::super) struct NoClusters;
 
     impl PullSecretReader for NoClusters {
         fn knows(&self, _: &str) -> bool {

@@ -32,7 +32,7 @@ pub(super) fn registry(request: &Request, wanted: &str) -> Reply {
 }
 
 /// A folder with a configuration for the registry at this server, with these credentials.
-fn folder(server: &Server, credentials: &str) -> tempfile::TempDir {
+pub(super) fn folder(server: &Server, credentials: &str) -> tempfile::TempDir {
     let config = format!(
         "repositories:\n  - {{ name: deploys, url: /nowhere }}\nregistries:\n  - host: \"{}\"\n    plainHttp: true\n    credentials: {credentials}\n",
         server.host()
@@ -41,7 +41,12 @@ fn folder(server: &Server, credentials: &str) -> tempfile::TempDir {
 }
 
 /// Runs `landfall tags` for a repository there, with this in its environment.
-async fn tags(server: &Server, folder: &tempfile::TempDir, repository: &str, environment: &[(&str, &str)]) -> Ran {
+pub(super) async fn tags(
+    server: &Server,
+    folder: &tempfile::TempDir,
+    repository: &str,
+    environment: &[(&str, &str)],
+) -> Ran {
     let image = format!("{}/{repository}", server.host());
     let mut command = landfall(folder.path(), &["tags", &image, "--semver", "*", "-o", "json"]);
     command.envs(environment.iter().copied());

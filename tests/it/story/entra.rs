@@ -11,7 +11,9 @@ use landfall::demo::git_http::{GitLogin, RequestLog, router};
 use serde_json::json;
 
 use crate::support::forge_stub::{ForgeStub, Speech};
+use crate::support::skip;
 use crate::support::world::World;
+use crate::tls::{address, certificate, front, has_openssl};
 
 const TOKEN: &str = "eyJ0eXAiOiJKV1QifQ.eyJzdHViIjoxfQ.c2lnbmF0dXJl";
 const RESOURCE: &str = "499b84ac-1321-427f-aa17-267ca6975798";
@@ -94,6 +96,29 @@ fn every_identity_that_azure_gives_serves_the_api_and_git() {
         assert_eq!(*asked.lock().unwrap(), [how; 2]);
         world.landfall_with(&["doctor"], &variables).ends(0);
     }
+}
+
+/// Entra ID behind a proxy of the house that opens TLS: its certificate is from an own CA, which `SSL_CERT_FILE` names for all
+/// that the configuration does not name.
+#[test]
+fn the_certificates_of_the_environment_are_those_of_entra_id() {
+    if !has_openssl() {
+        return skip("openssl is not installed: the certificates of Entra ID are not tried");
+    }
+    let (world, stub, _) = world("{ tenantId: tenant-1, clientId: client-1, clientSecret: { env: SECRET } }");
+    let folder = world.path("");
+    certificate(&folder, "ca", &[]);
+    let signed = ["-CA", "ca.pem", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE"];
+    certificate(&folder, "localhost", &[&signed[..], &["-addext", "subjectAltName=DNS:localhost"]].concat());
+    let front = world.block_on(front(&folder, "localhost", address(&stub.url())));
+    let authority = format!("https://localhost:{}", front.port());
+    let ca = world.path("ca.pem");
+    let variables = [("AZURE_AUTHORITY_HOST", authority.as_str()), ("SECRET", "s3cr3t-0f-cl1ent")];
+    let trusted = [&variables[..], &[("SSL_CERT_FILE", ca.to_str().unwrap())]].concat();
+    let text = world.landfall_with(&["plan"], &variables).text();
+    assert!(text.contains("Entra ID") && text.contains("certificate") && text.contains("SSL_CERT_FILE"), "{text}");
+    world.landfall_with(&["apply"], &trusted).ends(0);
+    assert_eq!((world.tag("web", "dev").as_str(), stub.pulls().len()), ("1.3.0", 1));
 }
 
 #[test]

@@ -5,14 +5,14 @@
 
 use std::time::Duration;
 
-use http::header::AUTHORIZATION;
+use ::http::header::AUTHORIZATION;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 use url::Url;
 
-use crate::http::address;
+use crate::http::{self, address};
 use crate::registry::error::Cause;
 use crate::registry::host::Failure;
 
@@ -56,8 +56,11 @@ enum ContainerToken {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct TemporaryKey {
+    #[serde(deserialize_with = "http::token")]
     access_key_id: SecretString,
+    #[serde(deserialize_with = "http::token")]
     secret_access_key: SecretString,
+    #[serde(deserialize_with = "http::token")]
     token: SecretString,
     expiration: Option<Timestamp>,
 }
@@ -198,7 +201,7 @@ async fn assume(
     session: &str,
     token_file: &str,
 ) -> Result<TemporaryKey, Failure> {
-    let token = tools::token_file(token_file, "the web identity token of AWS_WEB_IDENTITY_TOKEN_FILE")?;
+    let token = tools::token_file(token_file, "the web identity token of AWS_WEB_IDENTITY_TOKEN_FILE").await?;
     let form = [
         ("Action", "AssumeRoleWithWebIdentity"),
         ("Version", "2011-06-15"),
@@ -211,7 +214,7 @@ async fn assume(
     if !answer.status.is_success() {
         return Err(answer.refused(element(&text, "Code")));
     }
-    let read = |name: &str| element(&text, name).map(|value| SecretString::from(value.to_owned()));
+    let read = |name: &str| element(&text, name).filter(|value| http::is_token(value)).map(SecretString::from);
     let found = (read("AccessKeyId"), read("SecretAccessKey"), read("SessionToken"));
     let (Some(access_key_id), Some(secret_access_key), Some(token)) = found else {
         return Err(Failure::protocol("STS answered without a key"));
@@ -235,7 +238,7 @@ async fn container(
         None => None,
         Some(ContainerToken::Given(token)) => Some(token.clone()),
         Some(ContainerToken::File(path)) => {
-            Some(tools::token_file(path, "the token of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")?)
+            Some(tools::token_file(path, "the token of AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE").await?)
         }
     };
     let client = if url.scheme() == "http" { tools.direct()? } else { tools.public()? };
@@ -261,6 +264,11 @@ async fn instance(tools: &LoginTools, endpoint: &Url) -> Result<TemporaryKey, Fa
     };
     let session = client.put(address("latest/api/token")?).header("x-aws-ec2-metadata-token-ttl-seconds", "300");
     let session = tools::ask(session, SERVICE).await.and_then(text).map_err(hint)?;
+    // Base64, unlike a page or JSON.
+    let is_base64 = |b: u8| b.is_ascii_alphanumeric() || b"+/=-_".contains(&b);
+    if session.is_empty() || !session.bytes().all(is_base64) {
+        return Err(Failure::protocol(format!("{SERVICE} answered with a session token that is none")));
+    }
     let session = super::super::secret_text(&session)?;
     let get =
         |path: &str| Ok::<_, Failure>(client.get(address(path)?).header("x-aws-ec2-metadata-token", session.clone()));

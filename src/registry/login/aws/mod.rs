@@ -9,8 +9,8 @@ mod sign;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::http::header::{CONTENT_TYPE, HeaderName};
 use base64::Engine as _;
-use http::header::{CONTENT_TYPE, HeaderName};
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -21,6 +21,7 @@ use crate::document::at::At;
 use crate::document::check::{Check, optional};
 use crate::document::secret::{Secret, SecretSource};
 use crate::document::value;
+use crate::http;
 use crate::registry::error::Cause;
 use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
@@ -260,6 +261,7 @@ fn read(found: &Authorization, now: Timestamp) -> Result<Fetched, Failure> {
     let pair = base64::engine::general_purpose::STANDARD.decode(found.authorization_token.expose_secret());
     let pair = pair.ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let pair = pair.as_deref().and_then(|pair| pair.split_once(':'));
+    let pair = pair.filter(|(username, password)| http::is_token(username) && http::is_token(password));
     let (username, password) = pair.ok_or_else(|| Failure::protocol("ECR answered with a token that is none"))?;
     let left = found.expires_at.map(|end| end - now.as_second() as f64);
     let life = left.map_or(LIFE, |left| Duration::from_secs(left.clamp(60.0, 12.0 * 3600.0) as u64));
@@ -310,7 +312,78 @@ impl LogsIn for AwsLogin {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use wiremock::matchers::{header, header_regex, method, path};
+    use wiremock::{Mock, MockServer, ResponseTemplate};
+
+    use super::super::tools::tests::NoClusters;
     use super::*;
+    use crate::document::secret::{Environment, ReadSecrets};
+
+    /// ECR Public's API, and the agent that gives a container its role's key; the token service answers with `body`.
+    async fn public(body: impl Into<Vec<u8>>) -> MockServer {
+        let server = MockServer::start().await;
+        let key = json!({ "AccessKeyId": "ASIATEMP", "SecretAccessKey": "s3cr3t", "Token": "t", "Expiration": "2100-01-01T00:00:00Z" });
+        let agent =
+            Mock::given(method("GET")).and(path("/v2/credentials/7")).and(header("authorization", "agent-token"));
+        agent.respond_with(ResponseTemplate::new(200).set_body_json(key)).mount(&server).await;
+        Mock::given(method("POST"))
+            .and(path("/"))
+            .and(header("x-amz-target", "SpencerFrontendService.GetAuthorizationToken"))
+            .and(header("x-amz-security-token", "t"))
+            .and(header_regex("authorization", "Credential=ASIATEMP/[0-9]{8}/us-east-1/ecr-public/aws4_request"))
+            .respond_with(ResponseTemplate::new(200).set_body_bytes(body))
+            .mount(&server)
+            .await;
+        server
+    }
+
+    fn opened(variables: Vec<(&'static str, String)>) -> AwsLogin {
+        drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
+        let find = move |name: &str| variables.iter().find(|(of, _)| *of == name).map(|(_, value)| value.clone());
+        let (environment, secrets) = (Environment::from_fn(find), ReadSecrets::default());
+        let tools = LoginTools::new(|| Timestamp::from_second(1_000_000).unwrap(), NoClusters);
+        let opening = LoginOpening { host: PUBLIC, secrets: &secrets, environment: &environment, tools: &tools };
+        AwsLogin::open(&AwsSettings { region: None, key: None }, &opening).unwrap()
+    }
+
+    /// A task of ECS, and a pod with Pod Identity: their role's key signs for the one region that gives ECR Public's tokens.
+    #[tokio::test]
+    async fn ecr_public_is_logged_in_to_by_a_containers_role() {
+        let token = json!({ "authorizationData": { "authorizationToken": "QVdTOnB3", "expiresAt": 1_003_600.25 } });
+        let server = public(token.to_string()).await;
+        let login = |server: &MockServer| {
+            opened(vec![
+                ("AWS_REGION", "eu-central-1".to_owned()),
+                ("AWS_CONTAINER_CREDENTIALS_FULL_URI", format!("{}/v2/credentials/7", server.uri())),
+                ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "agent-token".to_owned()),
+                ("AWS_ENDPOINT_URL_ECR_PUBLIC", format!("{}/", server.uri())),
+            ])
+        };
+        let fetched = login(&server).fetch().await.unwrap();
+        let Some(Shown::Pair { username, password }) = fetched.shown else { panic!("no pair") };
+        assert_eq!((username.as_str(), password.expose_secret(), fetched.life.as_secs()), ("AWS", "pw", 3600));
+        // What is no token of it is told, and not shown.
+        for body in [
+            "<html>hunter2</html>".to_owned(),
+            String::new(),
+            "null".to_owned(),
+            json!({ "errors": [{ "message": "hunter2" }] }).to_string(),
+            json!({ "authorizationData": [] }).to_string(),
+            json!({ "authorizationData": { "authorizationToken": 7 } }).to_string(),
+            json!({ "authorizationData": { "authorizationToken": "QVdTOg==" } }).to_string(),
+            json!({ "authorizationData": { "authorizationToken": "hunter2" } }).to_string(),
+        ] {
+            let server = public(body.clone()).await;
+            let failure = login(&server).fetch().await.unwrap_err();
+            let text = format!("{failure:?}");
+            assert!(text.contains("ECR") && text.contains("answered") && !text.contains("hunter2"), "{body}: {text}");
+        }
+        // ECS gives the path alone: the agent's address is always the same.
+        let task = opened(vec![("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/7".to_owned())]);
+        assert_eq!(task.identity.parts()[..2], ["container", "http://169.254.170.2/v2/credentials/7"]);
+        assert_eq!(task.endpoint.url.as_str(), "https://api.ecr-public.us-east-1.amazonaws.com/");
+    }
 
     #[test]
     fn hosts_of_ecr_say_their_region() {
@@ -348,7 +421,7 @@ mod tests {
         let Some(Shown::Pair { username, password }) = fetched.shown else { panic!("no pair") };
         assert_eq!((username.as_str(), password.expose_secret(), fetched.life.as_secs()), ("AWS", "pw:1", 3600));
         assert_eq!(read(&token("QVdTOnB3", None), now).unwrap().life, LIFE);
-        for broken in ["", "!", "bm8gY29sb24="] {
+        for broken in ["", "!", "bm8gY29sb24=", "QVdTOg==", "OnB3"] {
             assert!(read(&token(broken, None), now).is_err(), "{broken}");
         }
     }

@@ -206,6 +206,7 @@ impl ExternalAccount {
         #[derive(Deserialize)]
         #[serde(rename_all = "camelCase")]
         struct Impersonated {
+            #[serde(deserialize_with = "crate::http::token")]
             access_token: SecretString,
             expire_time: Option<jiff::Timestamp>,
         }
@@ -222,7 +223,7 @@ impl ExternalAccount {
     /// The token of the other identity provider.
     async fn subject(&self, tools: &LoginTools) -> Result<SecretString, Failure> {
         let text = match &self.subject {
-            SubjectSource::File(path) => tools::token_file(path, "the subject token of the Google credentials")?,
+            SubjectSource::File(path) => tools::token_file(path, "the subject token of the Google credentials").await?,
             SubjectSource::Url { url, headers } => {
                 let mut request = tools.direct()?.get(url.clone());
                 for (name, value) in headers {

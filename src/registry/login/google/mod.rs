@@ -5,6 +5,7 @@
 
 mod file;
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use url::Url;
 
 use crate::document::at::At;
 use crate::document::check::{Check, optional};
-use crate::document::secret::{Secret, SecretSource};
+use crate::document::secret::{Secret, SecretSource, read_token, token_file};
 use crate::registry::error::Cause;
 use crate::registry::exchange::Session;
 use crate::registry::host::Failure;
@@ -86,6 +87,7 @@ enum GoogleIdentity {
 /// An access token, as every one of these services gives it.
 #[derive(Deserialize)]
 struct AccessToken {
+    #[serde(deserialize_with = "crate::http::token")]
     access_token: SecretString,
     expires_in: Option<u64>,
 }
@@ -108,7 +110,7 @@ impl GoogleLogin {
         let token = match &*self.identity {
             GoogleIdentity::File(file) => file.token(&self.tools).await?,
             GoogleIdentity::Path(path) => {
-                let file = ambient(path).map_err(|reason| Failure::from(Cause::Authentication(reason)))?;
+                let file = ambient(path).await.map_err(|reason| Failure::from(Cause::Authentication(reason)))?;
                 file.token(&self.tools).await?
             }
             GoogleIdentity::Metadata { server } => metadata(&self.tools, server).await?,
@@ -144,7 +146,7 @@ impl LogsIn for GoogleLogin {
                 (file, tools.credential(&["google file", exposed(&text)]))
             }
             (None, Some(path)) => {
-                drop(ambient(&path)?);
+                drop(ambient_of(&path, read_token(Path::new(&path)))?);
                 let kept = tools.credential(&["google path", &path]);
                 (GoogleIdentity::Path(path), kept)
             }
@@ -176,9 +178,12 @@ impl LogsIn for GoogleLogin {
 }
 
 /// The file that Google's own programs look for.
-fn ambient(path: &str) -> Result<CredentialsFile, String> {
-    let text = tools::token_file(path, VARIABLE).map_err(|mut failure| std::mem::take(failure.cause.text_mut()))?;
-    CredentialsFile::read(&text)
+async fn ambient(path: &str) -> Result<CredentialsFile, String> {
+    ambient_of(path, token_file(path).await)
+}
+
+fn ambient_of(path: &str, read: Result<SecretString, String>) -> Result<CredentialsFile, String> {
+    CredentialsFile::read(&read.map_err(|reason| format!("{VARIABLE} ({path}) {reason}"))?)
 }
 
 /// A form to a token service.
@@ -196,22 +201,23 @@ fn exposed(secret: &SecretString) -> &str {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_file_of_the_environment_is_read_each_time() {
+    #[tokio::test]
+    async fn the_file_of_the_environment_is_read_each_time() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("google.json");
         let text = r#"{"type":"authorized_user","client_id":"ID","client_secret":"s","refresh_token":"r"}"#;
         for id in ["first", "second"] {
             std::fs::write(&path, text.replace("ID", id)).unwrap();
-            let CredentialsFile::AuthorizedUser { client_id, .. } = ambient(path.to_str().unwrap()).unwrap() else {
+            let CredentialsFile::AuthorizedUser { client_id, .. } = ambient(path.to_str().unwrap()).await.unwrap()
+            else {
                 panic!("another type")
             };
             assert_eq!(client_id, id);
         }
         std::fs::write(&path, "hunter2").unwrap();
-        let error = ambient(path.to_str().unwrap()).unwrap_err();
+        let error = ambient(path.to_str().unwrap()).await.unwrap_err();
         assert!(error.contains("not what they should be") && !error.contains("hunter2"), "{error}");
         std::fs::remove_file(&path).unwrap();
-        assert!(ambient(path.to_str().unwrap()).unwrap_err().contains(VARIABLE));
+        assert!(ambient(path.to_str().unwrap()).await.unwrap_err().contains(VARIABLE));
     }
 }
