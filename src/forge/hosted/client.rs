@@ -100,6 +100,11 @@ impl ApiClient {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The repository's name as configured.
+    pub(in crate::forge) fn configured(&self) -> &str {
+        &self.configured
+    }
+
     /// An error for this repository.
     pub(in crate::forge) fn error(&self, call: &str, problem: Problem) -> ForgeError {
         ForgeError::new(self.dialect.forge, &self.configured, call, problem)
@@ -303,6 +308,13 @@ impl ApiClient {
             let after = (*after).min(Duration::from_hours(1));
             *self.closed_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + after);
         }
+    }
+}
+
+impl ForgeError {
+    /// Whether what was asked may have been done all the same: the answer is lost, or cannot be read.
+    pub(in crate::forge) fn may_be_done(&self) -> bool {
+        self.problem.may_pass() || matches!(self.problem, Problem::Protocol(_))
     }
 }
 

@@ -6,7 +6,7 @@
 
 use super::Hosted;
 use super::api::{Api, ForgePull};
-use super::ensure::fitting;
+use super::ensure::{fitting, is_same};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
 
@@ -39,7 +39,7 @@ impl<A: Api> Hosted<A> {
 
     /// Checks whether a merge whose answer was lost has happened; otherwise returns the error.
     async fn merged_meanwhile(&self, merge: &Merge, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
-        if !(error.problem.may_pass() || matches!(error.problem, Problem::Protocol(_))) {
+        if !error.may_be_done() {
             return Err(error);
         }
         let there = self.api.one(merge.number).await?;
@@ -70,7 +70,8 @@ impl<A: Api> Hosted<A> {
     /// Closes a pull request and explains why in a comment; with `body`, its text is replaced in the same step. Does
     /// nothing if it is no longer open.
     ///
-    /// The comment is posted after closing and never twice: a crash in between loses the comment, not the closing.
+    /// The comment is posted after closing and never twice: a crash in between loses the comment, not the closing. Where
+    /// an answer is lost, what has happened is looked up.
     ///
     /// # Errors
     /// If it could not be closed, or was closed but the comment could not be posted; the error's text says which.
@@ -82,13 +83,25 @@ impl<A: Api> Hosted<A> {
                 return Ok(());
             }
             let body = body.map(|body| fitting(body, A::MAX_BODY));
-            self.api.close(there, body.as_deref()).await?;
+            if let Err(error) = self.api.close(there, body.as_deref()).await {
+                self.closed_meanwhile(number, error).await?;
+            }
             match comment {
                 Some(comment) => self.comment(number, comment).await,
                 None => Ok(()),
             }
         })
         .await
+    }
+
+    /// Checks whether a close whose answer was lost has happened; otherwise returns the error.
+    async fn closed_meanwhile(&self, number: u64, error: ForgeError) -> Result<(), ForgeError> {
+        // Repeated by itself, it is refused for what is closed by then.
+        let may_be = error.may_be_done() || matches!(error.problem, Problem::Rejected { .. });
+        match may_be && self.one(number).await?.state != PullState::Open {
+            true => Ok(()),
+            false => Err(error),
+        }
     }
 
     /// Whether a comment that contains this marker exists.
@@ -120,6 +133,10 @@ impl<A: Api> Hosted<A> {
             Err(ForgeError { problem: Problem::Forbidden { message, .. }, .. }) if message.contains("locked") => {
                 tracing::info!(number, "the conversation of the pull request is locked, so no comment is posted");
                 Ok(())
+            }
+            Err(error) if error.may_be_done() => {
+                let is_said = self.api.comments(number).await?.iter().any(|there| is_same(there, text));
+                if is_said { Ok(()) } else { Err(error) }
             }
             said => said,
         }

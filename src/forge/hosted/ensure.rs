@@ -244,10 +244,15 @@ pub(in crate::forge) fn reviewer_warning(reviewer: &str, error: &ForgeError) -> 
     format!("{reason} {}: {error}", reviewer.escape_debug())
 }
 
-/// Whether title and text are as requested, ignoring what forges themselves change: outer spaces and line ends.
+/// Whether title and text are as requested.
 fn is_same_text(spec: &PullRequestSpec, pull: &PullRequest) -> bool {
+    is_same(&spec.title, &pull.title) && is_same(&spec.body, &pull.body)
+}
+
+/// Whether two texts are the same but for what forges themselves change: outer spaces and line ends.
+pub(super) fn is_same(one: &str, other: &str) -> bool {
     let plain = |text: &str| text.replace("\r\n", "\n").trim().to_owned();
-    plain(&spec.title) == plain(&pull.title) && plain(&spec.body) == plain(&pull.body)
+    plain(one) == plain(other)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod faults;
 mod gitea;
 mod gitlab;
 mod judged;
+mod lost;
 mod many;
 mod merges;
 mod pulls;
