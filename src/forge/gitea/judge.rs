@@ -11,17 +11,17 @@ use super::wire::{WireActivity, WireBranch, WireRepository, WireReview, WireRule
 use crate::forge::error::{ForgeError, Problem};
 use crate::forge::hosted::{
     Api as _, Ask, ForgePull as _, Judges, Merges, PushedTip, Repeat, WireWritten, Writer, are_known, may_be_unknown,
-    no_method, refusal, tell_other,
+    no_method, not_merged, refusal, tell_other,
 };
-use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, Reviews};
+use crate::model::{Checks, CommitId, Merge, MergeMethod, MergeOutcome, PullState, Reviews};
 
 /// How many pages of a repository's activities are read back for who pushed what was approved.
 const FEED_PAGES: u32 = 10;
 
 impl Judges for GiteaApi {
     async fn reviews(&self, number: u64) -> Result<Reviews, ForgeError> {
-        let path = format!("pulls/{number}/reviews");
-        let given: Vec<WireReview> = self.to_the_end(&path, std::convert::identity).await?;
+        let ask = || Ask::get(format!("pulls/{number}/reviews"));
+        let given: Vec<WireReview> = self.to_the_end(ask, std::convert::identity).await?;
         Ok(Reviews::of(given.into_iter().filter_map(WireReview::into_model)))
     }
 
@@ -46,8 +46,8 @@ impl Judges for GiteaApi {
 
     async fn checks(&self, commit: &CommitId) -> Result<Checks, ForgeError> {
         let mut checks = Checks::default();
-        let path = format!("commits/{commit}/status");
-        for status in self.to_the_end(&path, |page: WireStatuses| page.statuses).await? {
+        let ask = || Ask::get(format!("commits/{commit}/status"));
+        for status in self.to_the_end(ask, |page: WireStatuses| page.statuses).await? {
             checks.add(&status.context, status.state());
         }
         Ok(checks)
@@ -81,6 +81,7 @@ impl Merges for GiteaApi {
         tell_other(merge, method);
         match self.api.tell(post(merge, method)).await {
             Ok(()) => self.merged(merge.number).await,
+            Err(error) if matches!(error.problem, Problem::NotFound { .. }) => self.ended(merge.number, error).await,
             Err(error) => outcome_of(error),
         }
     }
@@ -95,6 +96,16 @@ impl GiteaApi {
             || MergeOutcome::NotYet { reason: "the forge is merging it".to_owned() },
             |commit| MergeOutcome::Merged { commit },
         ))
+    }
+}
+
+impl GiteaApi {
+    /// One that somebody has closed is not found by a merge.
+    async fn ended(&self, number: u64, error: ForgeError) -> Result<MergeOutcome, ForgeError> {
+        match self.one(number).await?.into_model() {
+            Ok(pull) if pull.state == PullState::Closed => Ok(not_merged("it has been closed")),
+            _ => Err(error),
+        }
     }
 }
 
@@ -115,8 +126,11 @@ fn post(merge: &Merge, method: MergeMethod) -> Ask {
 /// The forge's reason for not merging; an error if it is unknown whether it has.
 fn outcome_of(error: ForgeError) -> Result<MergeOutcome, ForgeError> {
     match &error.problem {
+        // The same words for what has conflicts.
         Problem::Rejected { status: 405, message } if message.contains("try again later") => Ok(MergeOutcome::NotYet {
-            reason: format!("the forge has not computed yet whether it can be merged ({message})"),
+            reason: format!(
+                "the forge has not computed yet whether it can be merged, or it has conflicts with its base ({message})"
+            ),
         }),
         _ => refusal("the forge", error),
     }

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::json;
+use serde_json::{Value, json};
 use url::form_urlencoded::Serializer;
 
 use self::wire::{DRAFT, WirePull, WireRepository};
@@ -149,12 +149,21 @@ const fn dialect(forge: &'static str) -> Dialect {
             value.set_sensitive(true);
             request.header(AUTHORIZATION, value)
         },
-        message: |body| body["message"].as_str().unwrap_or_default().to_owned(),
+        message: |body| message(&body),
         next: |_, _| {
             "give the token the scopes `write:repository` and `write:issue`, and its owner write access".to_owned()
         },
         accepted: |_| String::new(),
         pages: Pages::Link,
+    }
+}
+
+/// The message of a refusal; that of a conflict is what Git has printed.
+fn message(body: &Value) -> String {
+    let text = |key: &str| body[key].as_str().unwrap_or_default();
+    match body["Style"].as_str() {
+        Some(_) => format!("conflict: {} {}", text("StdOut"), text("StdErr")),
+        None => text("message").to_owned(),
     }
 }
 
@@ -218,7 +227,11 @@ impl Api for GiteaApi {
         if repository.permissions.is_some_and(|may| !may.push) {
             return refuse("the token's owner may not push", "give it write access to the repository");
         }
-        self.api.ask::<Vec<WirePull>>(Ask::get("pulls?state=open&limit=1")).await.map(drop)
+        self.api.ask::<Vec<WirePull>>(Ask::get("pulls?state=open&limit=1")).await?;
+        for path in NOWHERE {
+            self.may_write(path).await?;
+        }
+        Ok(())
     }
 
     fn open_path(&self) -> String {
@@ -277,10 +290,22 @@ impl Api for GiteaApi {
     }
 }
 
+/// What a write is tried on, for each of the scopes: numbers begin at 1.
+const NOWHERE: [&str; 2] = ["pulls/0", "issues/0"];
+
 /// The most pages that are read of one list.
 const PAGES: u32 = 40;
 
 impl GiteaApi {
+    /// Whether the token has the scope to write there. Nothing says which scopes a token has, but a write without one is
+    /// refused before anything is looked for; and with it, there is nothing to change.
+    async fn may_write(&self, path: &str) -> Result<(), ForgeError> {
+        match self.api.tell(Ask::patch(path, json!({}))).await {
+            Err(error) if matches!(error.problem, Problem::NotFound { .. } | Problem::Rejected { .. }) => Ok(()),
+            told => told,
+        }
+    }
+
     async fn commits(&self, number: u64) -> Result<Vec<WireWritten>, ForgeError> {
         self.api.list(format!("pulls/{number}/commits?verification=false&files=false&limit=50")).await
     }
@@ -288,18 +313,18 @@ impl GiteaApi {
     /// Reads a list of which nothing says where it goes on (only some have a `Link`): up to the first page that is empty.
     async fn to_the_end<P: DeserializeOwned, T>(
         &self,
-        path: &str,
+        ask: impl Fn() -> Ask,
         of_page: impl Fn(P) -> Vec<T>,
     ) -> Result<Vec<T>, ForgeError> {
         let mut all = Vec::new();
         for page in 1..=PAGES {
-            let more = of_page(self.api.ask(Ask::get(format!("{path}?limit=50&page={page}"))).await?);
+            let more = of_page(self.api.ask(ask().with_query(&format!("limit=50&page={page}"))).await?);
             if more.is_empty() {
                 return Ok(all);
             }
             all.extend(more);
         }
-        Err(self.api.nonsense(&format!("GET {path}"), &format!("it has more than {PAGES} pages")))
+        Err(self.api.nonsense("GET a list", &format!("it has more than {PAGES} pages")))
     }
 }
 

@@ -36,10 +36,11 @@ pub(in crate::forge) struct WirePull {
     pub(super) base: WireEnd,
     #[serde(default, deserialize_with = "or_empty")]
     pub(super) labels: Vec<WireLabel>,
+    /// `null` for each whose account has been deleted.
     #[serde(default, deserialize_with = "or_empty")]
-    requested_reviewers: Vec<WirePerson>,
+    requested_reviewers: Vec<Option<WirePerson>>,
     #[serde(default, deserialize_with = "or_empty")]
-    requested_reviewers_teams: Vec<WireTeam>,
+    requested_reviewers_teams: Vec<Option<WireTeam>>,
 }
 
 /// One end of a pull request.
@@ -105,8 +106,10 @@ impl hosted::ForgePull for WirePull {
 
     fn waits_for(&self, reviewer: &str) -> bool {
         match reviewer.split_once('/') {
-            Some((_, team)) => self.requested_reviewers_teams.iter().any(|it| it.name.eq_ignore_ascii_case(team)),
-            None => self.requested_reviewers.iter().any(|it| it.login.eq_ignore_ascii_case(reviewer)),
+            Some((_, team)) => {
+                self.requested_reviewers_teams.iter().flatten().any(|it| it.name.eq_ignore_ascii_case(team))
+            }
+            None => self.requested_reviewers.iter().flatten().any(|it| it.login.eq_ignore_ascii_case(reviewer)),
         }
     }
 

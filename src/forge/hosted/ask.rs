@@ -74,6 +74,12 @@ impl Ask {
         self
     }
 
+    /// The same with this query, where it has none.
+    pub(in crate::forge) fn with_query(mut self, query: &str) -> Self {
+        self.path = format!("{}?{query}", self.path);
+        self
+    }
+
     /// The same with a body that is of this kind of JSON.
     pub(in crate::forge) fn said_to_be(mut self, content: &'static str) -> Self {
         self.content = Some(content);

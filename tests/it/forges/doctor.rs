@@ -45,6 +45,20 @@ fn doctor_names_what_is_missing() {
         assert!(error.contains("insufficient_scope") && error.contains("next: make a token"), "{error}");
     });
     gitea(async |scene| {
+        for (scopes, missing) in [
+            (&["write:issue"][..], "read:repository"),
+            (&["read:repository", "write:issue"], "write:repository"),
+            (&["write:repository"], "write:issue"),
+            (&["write:repository", "read:issue"], "write:issue"),
+        ] {
+            scene.stub.scopes(scopes);
+            let error = text(&scene.forge.doctor("landfall").await.unwrap_err());
+            assert!(error.contains(&format!("required=[{missing}]")), "{scopes:?}: {error}");
+            assert!(error.contains("next: give the token the scopes"), "{error}");
+        }
+        assert_eq!(scene.stub.pulls(), [], "to know it, nothing is changed");
+    });
+    gitea(async |scene| {
         scene.stub.scopes(&["read:repository"]);
         let error = text(&scene.try_ensure(&bare("web to 1.2"), None).await.unwrap_err());
         assert!(error.contains("required=[write:repository]"), "{error}");

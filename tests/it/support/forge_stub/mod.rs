@@ -31,6 +31,7 @@ use serde_json::{Map, Value, json};
 
 pub(crate) use commits::APP;
 use commits::Objects;
+pub(crate) use gitea::DELETED;
 use judge::Judged;
 pub(crate) use judge::StubMerge;
 use queue::Queue;
