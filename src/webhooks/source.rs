@@ -332,16 +332,154 @@ mod tests {
         let source = WebhookSource::open(&settings, None).unwrap();
         let claims = json!({ "iss": "https://accounts.google.com", "aud": "landfall", "exp": now().as_second() + 60,
             "email": "push@acme.iam.gserviceaccount.com", "email_verified": true });
-        let admit = async |key: &str| {
+        let admit_at = async |key: &str, now: Timestamp| {
             let token = token(&pair, &json!({ "alg": "RS256", "kid": key }), &claims);
-            source.admit(&headers(&[("authorization", token)]), None, now()).await
+            source.admit(&headers(&[("authorization", token)]), None, now).await
         };
+        let admit = async |key: &str| admit_at(key, now()).await;
         for _ in 0..3 {
             assert_eq!(admit("k1").await, Admission::Proved);
             // The issuer is not asked again for each key that somebody makes up.
             assert_eq!(admit("unknown").await, Admission::Refused);
         }
         assert_eq!(source.admit(&HeaderMap::new(), None, now()).await, Admission::Refused);
+        // One that is sent again an hour later is over.
+        let later = Timestamp::from_second(now().as_second() + 3600).unwrap();
+        assert_eq!(admit_at("k1", later).await, Admission::Refused);
+    }
+
+    /// Kinds that number their deliveries, with a webhook of the number `id`.
+    fn numbered(kind: SourceKind, id: &str) -> Option<(Vec<(&'static str, String)>, Value)> {
+        let repository = json!({ "clone_url": "https://git.example/acme/deploys.git" });
+        let page = json!({ "html": { "href": "https://bitbucket.org/acme/deploys" } });
+        let pushed = json!({ "repository": "acme/web", "tag": "1.2.3", "digest": "sha256:1" });
+        let image = json!({ "image": "ghcr.io/acme/web:1.2.3" });
+        let header =
+            |pairs: &[(&'static str, &str)]| pairs.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        Some(match kind {
+            SourceKind::Distribution => (
+                Vec::new(),
+                json!({ "events": [{ "id": id, "action": "push", "target": pushed, "request": { "host": "reg.example" } }] }),
+            ),
+            SourceKind::Acr => (
+                Vec::new(),
+                json!({ "id": id, "action": "push", "target": pushed, "request": { "host": "acme.azurecr.io" } }),
+            ),
+            SourceKind::Gar => {
+                let told = json!({ "action": "INSERT", "tag": "europe-docker.pkg.dev/acme/apps/web:1.2.3" });
+                (Vec::new(), json!({ "message": { "data": STANDARD.encode(told.to_string()), "messageId": id } }))
+            }
+            SourceKind::Ecr => {
+                let detail = json!({ "result": "SUCCESS", "repository-name": "acme/web", "action-type": "PUSH", "image-tag": "1" });
+                let body = json!({ "id": id, "detail-type": "ECR Image Action", "source": "aws.ecr", "account": "123456789012",
+                    "region": "eu-central-1", "detail": detail });
+                (Vec::new(), body)
+            }
+            SourceKind::Harbor => {
+                let data = json!({ "resources": [{ "tag": "1.2.3", "resource_url": "harbor.example/acme/web:1.2.3" }],
+                    "repository": { "repo_full_name": "acme/web" } });
+                (
+                    Vec::new(),
+                    json!({ "specversion": "1.0", "id": id, "source": "/projects/1", "type": "harbor.artifact.pushed", "data": data }),
+                )
+            }
+            SourceKind::Nexus => {
+                let component = json!({ "format": "docker", "name": "acme/web", "version": "1.2.3" });
+                let body = json!({ "repositoryName": "docker-hosted", "action": "CREATED", "component": component });
+                (header(&[("x-nexus-webhook-delivery", id)]), body)
+            }
+            SourceKind::Zot => {
+                let data = json!({ "name": "acme/web", "reference": "1.2.3" });
+                (
+                    Vec::new(),
+                    json!({ "specversion": "1.0", "id": id, "source": "zot", "type": "zotregistry.image.updated", "data": data }),
+                )
+            }
+            SourceKind::GitHub => {
+                (header(&[("x-github-event", "push"), ("x-github-delivery", id)]), json!({ "repository": repository }))
+            }
+            SourceKind::GitLab => {
+                let project = json!({ "git_http_url": "https://gitlab.example/acme/deploys.git" });
+                (
+                    header(&[("x-gitlab-event", "Push Hook"), ("idempotency-key", id)]),
+                    json!({ "object_kind": "push", "project": project }),
+                )
+            }
+            SourceKind::Gitea => {
+                (header(&[("x-gitea-event", "push"), ("x-gitea-delivery", id)]), json!({ "repository": repository }))
+            }
+            SourceKind::Bitbucket => (
+                header(&[("x-event-key", "repo:push"), ("x-request-uuid", id)]),
+                json!({ "repository": { "links": page } }),
+            ),
+            SourceKind::AzureDevOps => {
+                let remote = json!({ "remoteUrl": "https://dev.azure.com/acme/ops/_git/deploys" });
+                (Vec::new(), json!({ "id": id, "eventType": "git.push", "resource": { "repository": remote } }))
+            }
+            SourceKind::CloudEvents => (
+                Vec::new(),
+                json!({ "specversion": "1.0", "id": id, "source": "ci", "type": "com.example.pushed", "data": image }),
+            ),
+            SourceKind::DockerHub | SourceKind::Quay | SourceKind::Artifactory | SourceKind::Generic => return None,
+        })
+    }
+
+    #[test]
+    fn of_each_kind_that_numbers_its_deliveries_one_that_is_repeated_counts_once() {
+        let mut counted = 0;
+        for kind in SourceKind::ALL {
+            let source = open(*kind);
+            let read = |id: &str| {
+                let (pairs, body) = numbered(*kind, id)?;
+                Some(source.read(&headers(&pairs), body.to_string().as_bytes()))
+            };
+            let Some(first) = read("1") else { continue };
+            counted += 1;
+            assert!(matches!(first, Received::Hints(_)), "{}: {first:?}", kind.as_str());
+            assert_eq!(read("1"), Some(Received::Repeated), "{}", kind.as_str());
+            assert_eq!(read("2"), Some(first), "{}", kind.as_str());
+            assert_eq!(
+                [read("1"), read("2")],
+                [Some(Received::Repeated), Some(Received::Repeated)],
+                "{}",
+                kind.as_str()
+            );
+        }
+        assert_eq!(counted, 13);
+    }
+
+    /// GitLab's signature covers the id and the time: what was heard on the way is good for nothing.
+    #[tokio::test]
+    async fn a_signed_webhook_that_is_sent_again_later_or_under_another_number_is_refused() {
+        let (source, began) = (open(SourceKind::GitLab), now());
+        let body =
+            json!({ "object_kind": "push", "project": { "git_http_url": "https://gitlab.example/acme/deploys.git" } });
+        let body = body.to_string();
+        let key = hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes());
+        let tag = hmac::sign(&key, format!("msg-1.{}.{body}", began.as_second()).as_bytes());
+        let sent = |id: &str, time: i64| {
+            headers(&[
+                ("x-gitlab-event", "Push Hook".to_owned()),
+                ("webhook-id", id.to_owned()),
+                ("webhook-timestamp", time.to_string()),
+                ("webhook-signature", format!("v1,{}", STANDARD.encode(tag.as_ref()))),
+            ])
+        };
+        let source = &source;
+        let takes = async |headers: &HeaderMap, after: i64| {
+            let later = Timestamp::from_second(began.as_second() + after).unwrap();
+            let admission = source.admit(headers, None, later).await;
+            source.verify(admission, headers, body.as_bytes(), later)
+        };
+        let as_sent = sent("msg-1", began.as_second());
+        assert!(takes(&as_sent, 0).await);
+        assert!(matches!(source.read(&as_sent, body.as_bytes()), Received::Hints(_)));
+        // Within the five minutes it is known, and after them too old.
+        assert!(takes(&as_sent, 299).await);
+        assert_eq!(source.read(&as_sent, body.as_bytes()), Received::Repeated);
+        assert!(!takes(&as_sent, 301).await);
+        assert!(!takes(&sent("msg-2", began.as_second()), 0).await, "another number");
+        assert!(!takes(&sent("msg-1", began.as_second() + 600), 600).await, "another time");
     }
 
     #[test]

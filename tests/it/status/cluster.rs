@@ -9,14 +9,14 @@ use crate::support::git::git;
 use crate::support::world::World;
 
 /// A cluster that a world's configuration names `eu-1`.
-pub(super) struct Cluster {
-    pub(super) stub: KubeStub,
+pub(crate) struct Cluster {
+    pub(crate) stub: KubeStub,
 }
 
 pub(super) const TIME: &str = "2026-01-05T08:00:00Z";
 
 impl Cluster {
-    pub(super) fn start(world: &World) -> Self {
+    pub(crate) fn start(world: &World) -> Self {
         let stub = world.block_on(KubeStub::start()).unwrap();
         fs::write(world.path("kubeconfig"), stub.kubeconfig()).unwrap();
         world.configure(
@@ -27,16 +27,19 @@ impl Cluster {
     }
 
     /// An Application of an app's overlay that has synced this revision.
-    pub(super) fn application(&self, world: &World, app: &str, environment: &str, revision: &str) {
+    pub(crate) fn application(&self, world: &World, app: &str, environment: &str, revision: &str) {
         self.application_at(world, app, &format!("apps/{app}/overlays/{environment}"), revision);
     }
 
     /// The same of any folder.
     pub(super) fn application_at(&self, world: &World, app: &str, folder: &str, revision: &str) {
-        let source = json!({
-            "repoURL": fs::canonicalize(world.bare()).unwrap(), "targetRevision": "main",
-            "path": folder,
-        });
+        let repository = fs::canonicalize(world.bare()).unwrap();
+        self.application_of(repository.to_str().unwrap(), app, folder, revision);
+    }
+
+    /// The same of any repository.
+    pub(crate) fn application_of(&self, repository: &str, app: &str, folder: &str, revision: &str) {
+        let source = json!({ "repoURL": repository, "targetRevision": "main", "path": folder });
         let name = format!("{app}-dev");
         self.put(json!({
             "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
@@ -64,7 +67,7 @@ impl Cluster {
     }
 
     /// The app's Deployment with one pod, all on this image; `waiting` is why its container does not run.
-    pub(super) fn workload(&self, app: &str, image: &str, waiting: Option<(&str, &str)>) {
+    pub(crate) fn workload(&self, app: &str, image: &str, waiting: Option<(&str, &str)>) {
         let hash = format!("{:x}", image.len() * 7919 + image.bytes().map(usize::from).sum::<usize>());
         let id = |kind: &str| format!("{kind}-{app}-{hash}");
         let template = json!({

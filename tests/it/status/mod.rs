@@ -1,7 +1,7 @@
 //! `landfall status`: what Git declares, held against a cluster that is not there but answers as one.
 
 mod alarm;
-mod cluster;
+pub(crate) mod cluster;
 mod filters;
 mod looks;
 mod matrix;

@@ -4,11 +4,13 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use landfall::daemon::{ActionFailureCode, Step};
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::status::cluster::Cluster;
 use crate::support::forge_stub::{APP, Fault, ForgeStub};
 use crate::support::git::{command, fsck, git, try_git};
 use crate::support::github_prism;
+use crate::support::process::Signal;
 use crate::support::world::{DEV_PROD, Setup, World, overlay};
 
 const FORGE: &str = "token: { env: GITHUB_TOKEN } }";
@@ -93,6 +95,57 @@ fn what_people_decide_is_made_by_github_and_known_again() {
     assert_eq!(world.tag("web", "dev"), "1.2.3");
     assert!(is_githubs(&world, "main"), "{:?}", world.log("main"));
     assert_eq!(world.apply()["holds"][0]["gate"], "hold");
+}
+
+#[test]
+fn holds_and_freezes_are_made_by_github_and_count() {
+    let world = started_from(World::setup().app("web", "1.2.3", &["dev"]));
+    let by = ["--reason", "it leaks", "--by", "Ada"];
+    let said = |args: &[&str]| {
+        world.landfall(&[args, &by].concat()).ends(0);
+        assert!(is_githubs(&world, "main"), "{args:?}: {:?}", world.log("main"));
+        fsck(&world.bare());
+    };
+    let gate = || world.apply()["holds"][0]["gate"].clone();
+    said(&["freeze", "dev"]);
+    assert_eq!(gate(), "freeze");
+    said(&["unfreeze", "dev"]);
+    said(&["hold", "web", "--environment", "dev", "--version", "1.3.0"]);
+    assert_eq!((gate(), world.tag("web", "dev").as_str()), (json!("hold"), "1.2.3"));
+    // What somebody else says at the same time is not lost: the decision is made again on top of it.
+    world.write(&[("docs/note.md", "a note\n")]);
+    said(&["release", "web", "--environment", "dev"]);
+    world.apply();
+    assert_eq!(world.tag("web", "dev"), "1.3.0");
+    assert!(is_githubs(&world, "main"));
+}
+
+/// A version is promoted once the cluster has shown it upstream; the commit that promotes it is GitHub's.
+#[test]
+fn a_promotion_is_made_by_github() {
+    let promoted = DEV_PROD.replace(
+        "write: pull-request\n    tags: { semver: \"*\" }",
+        "write: commit\n    tags: { semver: \"*\" }\n    promoteFrom: { environment: dev, soakTime: 1s }",
+    );
+    let world = started_from(World::web().policies(&promoted).interval("1s"));
+    let cluster = Cluster::start(&world);
+    world.apply();
+    assert_eq!((world.tag("web", "dev").as_str(), world.tag("web", "prod").as_str()), ("1.3.0", "1.2.3"));
+    assert!(is_githubs(&world, "main"));
+    let (dev, image) = (world.tip("main"), format!("{}/acme/web:1.3.0", world.host));
+    cluster.application(&world, "web", "dev", &dev);
+    cluster.workload("web", &image, None);
+    // The very image that the registry has.
+    let (digest, objects) = (world.push("acme/web", "1.3.0"), cluster.stub.objects());
+    let mut pod = Value::clone(objects.iter().find(|object| object["kind"] == "Pod").unwrap());
+    pod["status"]["containerStatuses"][0]["imageID"] = json!(format!("{}/acme/web@{digest}", world.host));
+    cluster.stub.load(pod).unwrap();
+    let mut running = world.start(&["run"]);
+    running.until("the promotion", || world.tag("web", "prod") == "1.3.0");
+    running.stop(Signal::TERM);
+    assert!(is_githubs(&world, "main") && world.tip("main") != dev, "{:?}", world.log("main"));
+    assert_eq!(world.numstat("main"), ["1 1 apps/web/overlays/prod/kustomization.yaml"]);
+    fsck(&world.bare());
 }
 
 /// How often something was asked to be made.
