@@ -17,6 +17,7 @@ mod forge;
 mod forge_judge;
 mod forges;
 mod git;
+mod gitea;
 mod github_app;
 mod init;
 mod install;

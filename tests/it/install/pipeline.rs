@@ -310,6 +310,7 @@ fn the_script_is_clean() {
         "tests/install",
         "tests/run",
         "tests/api-server",
+        "tests/gitea/run",
     ]);
     Ran::of(program, "").ends(0);
 }
