@@ -65,7 +65,16 @@ pub(super) struct WireLabel {
 /// Somebody with an account.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct WirePerson {
+    /// Below 1 of an account that has been deleted: it is shown as `Ghost`.
+    #[serde(default)]
+    id: Option<i64>,
     pub(super) login: String,
+}
+
+impl WirePerson {
+    fn exists(&self) -> bool {
+        self.id.is_none_or(|id| id > 0)
+    }
 }
 
 /// A team.
@@ -218,7 +227,7 @@ impl WireEvent {
 /// A review.
 #[derive(Debug, Deserialize)]
 pub(super) struct WireReview {
-    /// `null` for a team, or if the account has been deleted.
+    /// `null` for a team.
     #[serde(default)]
     user: Option<WirePerson>,
     state: String,
@@ -244,7 +253,7 @@ impl WireReview {
             "COMMENT" => ReviewState::Comment,
             word => ReviewState::parse(word),
         };
-        let (by, weight) = match (self.user, self.official) {
+        let (by, weight) = match (self.user.filter(WirePerson::exists), self.official) {
             (Some(user), true) => (user.login, Weight::Counts),
             (Some(user), false) => {
                 let reason = "the forge does not count it: they may not write to the repository, or the branch's rule names others";
@@ -360,6 +369,8 @@ mod tests {
             ("dismissed", json!({ "state": "APPROVED", "dismissed": true }), false),
             ("stale", json!({ "state": "APPROVED", "stale": true }), false),
             ("nobody's", json!({ "state": "APPROVED", "user": null }), false),
+            ("a deleted account's", json!({ "state": "APPROVED", "user": { "id": -1, "login": "Ghost" } }), false),
+            ("an account's", json!({ "state": "APPROVED", "user": { "id": 7, "login": "ghost" } }), true),
             ("a comment", json!({ "state": "COMMENT" }), false),
             ("an unknown word", json!({ "state": "BLESSED" }), false),
         ] {

@@ -48,7 +48,7 @@ fn it_is_merged_once_it_is_approved_and_the_status_is_there() {
             waits(for_what);
         }
         scene.status(1, "build", "success");
-        let merged = scene.does("merge");
+        let merged = scene.merges();
         assert_eq!(merged["result"]["verified"], true, "{merged:#}");
         let pull = scene.pull(1);
         assert_eq!(
@@ -85,7 +85,7 @@ fn an_approval_is_for_what_it_was_given_to_and_from_who_may() {
     scene.status(1, "build", "success");
     assert!(scene.waits().contains("approved an earlier commit"), "{}", scene.waits());
     scene.review(1, &scene.ann, "APPROVED");
-    scene.does("merge");
+    scene.merges();
     assert_eq!(scene.tag("web", "prod"), "1.4.0");
 }
 
@@ -98,7 +98,7 @@ fn who_is_deleted_approves_nothing() {
     scene.gitea.does(super::By::Admin, Method::DELETE, &format!("admin/users/{}?purge=false", scene.ann), &Value::Null);
     assert!(scene.waits().contains("it has 0 of 1 approvals"), "{}", scene.waits());
     scene.review(1, &scene.ben, "APPROVED");
-    scene.does("merge");
+    scene.merges();
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn what_a_rule_of_the_branch_refuses_waits_with_its_words() {
             "status" => scene.status(1, "other", "success"),
             _ => continue,
         }
-        scene.does("merge");
+        scene.merges();
         assert_eq!(scene.tag("web", "prod"), "1.3.0", "{keys}");
     }
 }
@@ -155,7 +155,7 @@ fn a_code_owner_is_asked_by_gitea_and_the_merge_waits_for_them() {
     scene.status(1, "build", "success");
     assert!(scene.waits().contains("There are official review requests"), "{}", scene.waits());
     scene.review(1, &scene.ben, "APPROVED");
-    scene.does("merge");
+    scene.merges();
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_branch_that_is_behind_is_brought_up_to_date_where_the_bot_may_see_the_rule(
         assert_ne!(scene.pull(1)["head"]["sha"], before);
         scene.computed(1);
         scene.status(1, "build", "success");
-        scene.does("merge");
+        scene.merges();
     }
 }
 
@@ -198,7 +198,7 @@ fn a_conflict_is_solved_by_a_branch_that_is_made_anew() {
     assert_eq!(report["actions"][0]["kind"], "pull-request", "{report:#}");
     scene.computed(1);
     scene.status(1, "build", "success");
-    scene.does("merge");
+    scene.merges();
     assert_eq!(scene.tag("web", "prod"), "1.3.0");
 }
 

@@ -178,6 +178,20 @@ impl Scene {
         said
     }
 
+    /// Cycles until it is merged; while Gitea computes something anew, it is asked again.
+    #[track_caller]
+    fn merges(&self) -> Value {
+        let mut merged = Value::Null;
+        until("it is merged", || {
+            let report = self.apply();
+            merged = report["actions"][0].clone();
+            let waits = report["holds"][0]["reason"].as_str().is_some_and(|why| why.contains("try again later"));
+            assert!(merged["kind"] == "merge" || (waits && merged.is_null()), "{report:#}");
+            merged["kind"] == "merge"
+        });
+        merged
+    }
+
     /// What a cycle logs besides.
     #[track_caller]
     fn warns(&self, token: &str) -> String {

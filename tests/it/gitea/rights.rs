@@ -9,7 +9,9 @@ use super::{SCOPES, Scene};
 #[ignore = "needs a built Gitea: tests/gitea/run"]
 fn the_documented_scopes_are_enough_and_without_each_doctor_names_it() {
     let scene = Scene::prod("");
+    scene.reconfigure("registries:", "notify:\n  - { name: landings, kind: forge }\nregistries:");
     scene.landfall(&["doctor"]).ends(0).says("0 open pull requests of ours");
+    scene.landfall(&["doctor", "--notify", "landings"]).ends(0).says("accepted the test message");
     for (scopes, said) in [
         (&["write:repository"][..], "required=[read:issue]|required=[write:issue]"),
         (&["write:issue"], "required=[read:repository]"),

@@ -1,4 +1,4 @@
-//! Webhooks that a real Gitea sends to the running bot, and the statuses of landings that it gets back.
+//! Webhooks that a real Gitea sends to the running bot.
 
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
@@ -7,7 +7,6 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{By, Scene, packages};
-use crate::status::cluster::Cluster;
 use crate::support::process::{Running, Signal};
 use crate::support::world::{kustomization, overlay};
 
@@ -128,39 +127,5 @@ fn a_pushed_image_brings_the_commit_within_seconds() {
     packages::pushes(&scene, "1.4.0");
     soon(&mut bot, "the commit after the image", || scene.tag("web", "dev") == "1.4.0");
     assert_eq!(["refused", "invalid"].map(|outcome| counted(&address, outcome)), [0, 0]);
-    bot.stop(Signal::TERM);
-}
-
-/// The commit of an update is told how far it has landed.
-#[test]
-#[ignore = "needs a built Gitea: tests/gitea/run"]
-fn a_landing_is_a_status_of_its_commit() {
-    let scene = Scene::with(POLICIES, &["dev"]);
-    scene.push("1.3.0");
-    scene.does("commit");
-    let commit = scene.tip("main");
-    let stub = scene.runtime.block_on(landfall::demo::kube::KubeStub::start()).unwrap();
-    std::fs::write(scene.path("kubeconfig"), stub.kubeconfig()).unwrap();
-    let more = "notify:\n  - { name: landings, kind: forge }\nclusters:\n  - { name: eu-1, kubeconfig: { file: kubeconfig }, environments: [dev] }\nregistries:";
-    scene.reconfigure("registries:", more);
-    scene.reconfigure("interval: 1h", "interval: 1s");
-    let image = format!("{}/acme/web:1.3.0", scene.images.host());
-    let source = format!("{}/{}/deploys.git", scene.gitea.url, scene.owner);
-    let cluster = Cluster { stub };
-    cluster.application_of(&source, "web", "apps/web/overlays/dev", &commit);
-    cluster.workload("web", &image, None);
-    let mut bot = scene.start(&["run"]);
-    let statuses = || scene.get(&format!("commits/{commit}/statuses"));
-    bot.until("the status", || {
-        statuses().as_array().is_some_and(|all| all.iter().any(|one| one["status"] == "success"))
-    });
-    let all = statuses();
-    let one = all.as_array().unwrap().iter().find(|one| one["status"] == "success").unwrap();
-    assert_eq!(
-        (&one["context"], &one["creator"]["login"]),
-        (&json!("landfall/dev/eu-1"), &json!(scene.bot)),
-        "{all:#}"
-    );
-    assert!(one["description"].as_str().unwrap().contains("web 1.3.0"), "{one:#}");
     bot.stop(Signal::TERM);
 }

@@ -38,7 +38,7 @@ impl Cluster {
     }
 
     /// The same of any repository.
-    pub(crate) fn application_of(&self, repository: &str, app: &str, folder: &str, revision: &str) {
+    fn application_of(&self, repository: &str, app: &str, folder: &str, revision: &str) {
         let source = json!({ "repoURL": repository, "targetRevision": "main", "path": folder });
         let name = format!("{app}-dev");
         self.put(json!({
