@@ -47,7 +47,7 @@ struct Scene {
     token: String,
     images: DemoRegistry,
     folder: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
+    _runtime: tokio::runtime::Runtime,
 }
 
 static NUMBER: AtomicU32 = AtomicU32::new(1);
@@ -89,7 +89,7 @@ impl Scene {
         let images = runtime.block_on(DemoRegistry::start(RegistryOptions::default())).unwrap();
         let token = gitea.token(&bot, &SCOPES);
         let folder = tempfile::tempdir().unwrap();
-        let scene = Self { gitea, owner, ann, ben, bot, token, images, folder, runtime };
+        let scene = Self { gitea, owner, ann, ben, bot, token, images, folder, _runtime: runtime };
         for person in [&scene.ann, &scene.ben, &scene.bot] {
             scene.may(person, "write");
         }

@@ -25,7 +25,7 @@ fn a_pull_request_is_as_the_policy_asks_and_updated_in_place() {
     assert_eq!((&pull["draft"], &pull["base"]["ref"]), (&json!(true), &json!("main")));
     assert_eq!(pull["user"]["login"], scene.bot.as_str());
     assert_eq!(names(&pull, "labels", "name"), ["release"]);
-    assert_eq!(names(&pull, "requested_reviewers", "login"), [scene.ann.clone()]);
+    assert_eq!(names(&pull, "requested_reviewers", "login"), [scene.ann.as_str()]);
     assert_eq!(names(&pull, "requested_reviewers_teams", "name"), ["sre"]);
     let branch = pull["head"]["ref"].as_str().unwrap().to_owned();
     assert_eq!(scene.tag_at(&branch, "web", "prod"), "1.3.0");
@@ -68,7 +68,7 @@ fn what_cannot_be_added_is_told_and_the_rest_is_there() {
     }
     let pull = scene.pull(1);
     assert_eq!(names(&pull, "labels", "name"), ["release"]);
-    assert_eq!(names(&pull, "requested_reviewers", "login"), [scene.ann.clone()], "{told}");
+    assert_eq!(names(&pull, "requested_reviewers", "login"), [scene.ann.as_str()], "{told}");
 }
 
 #[test]

@@ -137,8 +137,9 @@ impl Gitea {
     /// The same, which must succeed.
     #[track_caller]
     pub(super) fn does(&self, by: By<'_>, method: Method, path: &str, body: &Value) -> Value {
-        let (status, answer) = self.call(by, method.clone(), path, body);
-        assert!((200..300).contains(&status), "{method} {path}: {status} {answer}");
+        let what = format!("{method} {path}");
+        let (status, answer) = self.call(by, method, path, body);
+        assert!((200..300).contains(&status), "{what}: {status} {answer}");
         answer
     }
 
