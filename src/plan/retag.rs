@@ -55,6 +55,29 @@ impl TagRecord {
         self.again.iter().rev().nth(1).map_or(&self.digest, |pushed| &pushed.digest)
     }
 
+    /// Adds what another record of the same tag knows: what was seen first, and what was pushed later, each when it was noticed.
+    /// Returns whether that is more.
+    pub fn merge(&mut self, other: &Self) -> bool {
+        let seen = |record: &Self| {
+            let first = (record.seen, record.digest.clone());
+            let again = record.again.iter().map(|pushed| (pushed.at, pushed.digest.clone()));
+            std::iter::once(first).chain(again).collect::<Vec<_>>()
+        };
+        let mut all = seen(self);
+        let more: Vec<_> = seen(other).into_iter().filter(|sight| !all.contains(sight)).collect();
+        all.extend(more);
+        all.sort_by_key(|(at, _)| *at);
+        all.dedup_by(|later, earlier| later.1 == earlier.1);
+        let mut all = all.into_iter();
+        let Some((seen, digest)) = all.next() else { return false };
+        let mut again: Vec<_> = all.map(|(at, digest)| PushedAgain { digest, at }).collect();
+        again.drain(..again.len().saturating_sub(MOST_PUSHES));
+        let merged = Self { digest, seen, again };
+        let news = merged != *self;
+        *self = merged;
+        news
+    }
+
     /// Since when the tag has stood for this digest again, if it is the latest and not the first.
     fn since(&self, digest: &Digest) -> Option<Timestamp> {
         self.again.last().filter(|pushed| pushed.digest == *digest).map(|pushed| pushed.at)
@@ -187,4 +210,38 @@ pub(super) fn held(
 
 fn record<'s>(snapshot: &Snapshot<'s>, name: &ImageName, tag: &Tag) -> Option<&'s TagRecord> {
     snapshot.tags?.get(name)?.get(tag)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(all: &str) -> TagRecord {
+        let mut seen = all.split_whitespace().map(|one| {
+            let (digest, at) = one.split_at(1);
+            let digest = Digest::parse(&format!("sha256:{}", digest.repeat(64))).unwrap();
+            PushedAgain { digest, at: Timestamp::from_second(at.parse().unwrap()).unwrap() }
+        });
+        let first = seen.next().unwrap();
+        TagRecord { digest: first.digest, seen: first.at, again: seen.collect() }
+    }
+
+    #[test]
+    fn merged_records_have_what_either_has_seen() {
+        for (one, other, merged) in [
+            ("a1", "a1", "a1"),
+            ("a1", "a5", "a1"),
+            ("a1 b2", "a1", "a1 b2"),
+            ("a1 b1", "a1", "a1 b1"),
+            ("b5", "a1 b2", "a1 b2"),
+            ("a1 b2", "a1 b3", "a1 b2"),
+            ("a1 b2", "a1 c3", "a1 b2 c3"),
+            ("a1 b2 c3 d4 e5 f6", "a1 c7", "a1 c3 d4 e5 f6 c7"),
+        ] {
+            let (mut here, mut there) = (record(one), record(other));
+            assert_eq!(here.merge(&record(other)), merged != one, "{one} and {other}");
+            there.merge(&record(one));
+            assert_eq!((&here, &there), (&record(merged), &record(merged)), "{one} and {other}");
+        }
+    }
 }

@@ -148,24 +148,26 @@ impl<R: Remote, P> Executor<R, P> {
         Ok((commit, pushed))
     }
 
-    /// Moves a ref with the bot's own records from `tip` to a commit with only this file.
+    /// Moves a ref with the bot's own records from `tip` to a commit with only this file, and says which; its parent is the
+    /// tip, or none where the tip is no record.
     pub(in crate::daemon) async fn record(
         &self,
         name: &str,
-        tip: Option<&CommitId>,
+        (tip, parent): (Option<&CommitId>, Option<&CommitId>),
         file: (RepoPath, Vec<u8>),
         message: &str,
         now: Timestamp,
-    ) -> Result<Option<RefResult>, GitError> {
+    ) -> Result<(CommitId, Option<RefResult>), GitError> {
         let commit = self.remote.commit_tree(&NewTree {
-            parents: tip.into_iter().cloned().collect(),
+            parents: parent.into_iter().cloned().collect(),
             files: vec![file],
             message: message.to_owned(),
             stamp: self.stamp(None, now),
         })?;
         let (name, expected) = (name.to_owned(), tip.cloned());
-        let update = RefUpdate { name, expected, new: Some(commit), force: Force::No };
-        Ok(self.remote.push(&[update]).await?.into_iter().next())
+        let force = if parent == tip { Force::No } else { Force::WithLease };
+        let update = RefUpdate { name, expected, new: Some(commit.clone()), force };
+        Ok((commit, self.remote.push(&[update]).await?.into_iter().next()))
     }
 
     /// What commits and pull requests say.

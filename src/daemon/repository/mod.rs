@@ -271,7 +271,15 @@ impl Repository {
         let mut plans = Vec::new();
         self.session.begin();
         self.executor.pulls_mut().begin();
-        for branch in self.reader.plannable() {
+        // What was pushed again could pass where it is not known what is remembered.
+        let plannable = match self.reader.recall(lookup.store()) {
+            Ok(()) => self.reader.plannable(),
+            Err(error) => {
+                problems.push(unreadable(&self.reader.settings.branch, &error));
+                Vec::new()
+            }
+        };
+        for branch in plannable {
             match self.plan_branch(&branch, lookup, (since, now)).await {
                 Ok(plan) => plans.extend(plan),
                 Err(error) => problems.push(unreadable(&branch, &error)),
@@ -379,7 +387,9 @@ impl Repository {
             outcome.holds.extend(holds);
         }
         let asked = (planned.plans.as_slice(), &self.session.answers);
-        outcome.add_blocking(self.reader.first_seen.record(asked, &self.executor, timing.now).await);
+        let Reader { first_seen, mirror, settings, .. } = &mut self.reader;
+        let place = (settings.name.as_str(), lookup.store().as_ref());
+        outcome.add_blocking(first_seen.record(asked, (&self.executor, mirror), place, timing.now).await);
         outcome.add_blocking(planned.problems);
         outcome.revision = planned.revision;
         self.session.remember_failures(&outcome);

@@ -18,7 +18,7 @@ use crate::plan::{
 };
 use crate::policy::{Policy, PolicySet};
 
-use super::first_seen::{FIRST_SEEN, FirstSeen};
+use super::first_seen::{FIRST_SEEN, FirstSeen, RecordedRepository};
 use super::ledger::{self, RecordRules};
 use super::origins::origins;
 use super::places::{Places, ROOM};
@@ -29,6 +29,7 @@ use crate::daemon::decisions::DecisionFiles;
 use crate::daemon::execute::Refs;
 use crate::daemon::tracker::BranchView;
 use crate::forge::RECORDS;
+use crate::store::Store;
 
 /// Maximum number of remembered tips of a rewritten branch.
 const FORMER: usize = 20;
@@ -82,6 +83,7 @@ impl Reader {
     /// A reader for a repository that has not been read yet; `given` are policies from files next to the configuration,
     /// if they are not in the repository.
     pub(super) fn new(settings: Arc<RepositorySettings>, mirror: Mirror, given: Option<Vec<Policy>>) -> Self {
+        let first_seen = FirstSeen::new(RecordedRepository::of(&settings, &mirror));
         Self {
             policies: ReadPolicies::new(&settings.policies, given),
             settings,
@@ -92,7 +94,7 @@ impl Reader {
             refs: Refs::new(),
             decision_files: DecisionFiles::default(),
             decisions: Decisions::default(),
-            first_seen: FirstSeen::default(),
+            first_seen,
         }
     }
 
@@ -124,7 +126,7 @@ impl Reader {
                 || name.strip_prefix("refs/heads/").is_some_and(is_own_branch)
         })
         .await?;
-        self.first_seen.read(&self.mirror)?;
+        self.first_seen.read(&self.mirror, &refs)?;
         self.read_branch(&main, &refs)?;
         let named = self.named_branches();
         self.fetch(&refs, |name| named.iter().any(|branch| branch.full() == name)).await?;
@@ -138,6 +140,11 @@ impl Reader {
         self.refs = refs;
         self.decide_by_files(&BTreeSet::new());
         Ok(())
+    }
+
+    /// Adds to the records of first sight what the state folder has of them, if the remote's lack it.
+    pub(super) fn recall(&mut self, store: &Store) -> Result<(), GitError> {
+        self.first_seen.recall(&self.mirror, (&self.settings.name, store))
     }
 
     /// Updates the refs that `which` selects in the mirror; costs nothing if they are current.

@@ -381,6 +381,39 @@ fn a_tag_that_is_pushed_again_is_an_event_that_outlives_the_state_folder() {
 }
 
 #[test]
+fn records_that_somebody_deletes_or_sets_back_are_written_again_from_the_state_folder() {
+    let policy = "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n    onRetag: hold\n";
+    for how in ["deleted", "set back", "made anew"] {
+        let world = dev("1.2.3", policy).start();
+        world.push("acme/web", "1.2.3");
+        world.apply();
+        let early = world.git(&["rev-parse", RECORDS]);
+        world.push_made("acme/web", "1.4.0", now());
+        world.apply();
+        world.push_made("acme/web", "1.4.0", now() - SignedDuration::from_hours(1));
+        assert!(hold(&world.apply())["reason"].as_str().unwrap().contains("was pushed again"), "{how}");
+        let late = world.read(RECORDS, "first-seen.json");
+        match how {
+            "deleted" => drop(world.git(&["update-ref", "-d", RECORDS])),
+            "set back" => drop(world.git(&["update-ref", RECORDS, &early])),
+            _ => {
+                let tree = world.git(&["rev-parse", &format!("{early}^{{tree}}")]);
+                let commit = world.git(&["commit-tree", &tree, "-m", "anew"]);
+                drop(world.git(&["update-ref", RECORDS, &commit]));
+            }
+        }
+        let ran = world.landfall(&["apply", "-o", "json"]);
+        assert!(ran.text().contains("lacks records that the state folder has"), "{how}: {}", ran.text());
+        assert!(hold(&ran.report())["reason"].as_str().unwrap().contains("was pushed again"), "{how}: {}", ran.text());
+        assert_eq!(world.read(RECORDS, "first-seen.json"), late, "{how}");
+        let written = world.git(&["rev-parse", RECORDS]);
+        let again = world.landfall(&["apply"]);
+        assert!(!again.text().contains("lacks records"), "{how}: {}", again.text());
+        assert_eq!(world.git(&["rev-parse", RECORDS]), written, "{how}: once");
+    }
+}
+
+#[test]
 fn platforms_are_waited_for() {
     let tags = "    tags: { semver: \"*\", platforms: [linux/amd64, linux/arm64] }\n";
     let world = dev("1.2.3", tags).start();

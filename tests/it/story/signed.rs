@@ -76,6 +76,85 @@ fn records_of_ages_that_somebody_else_wrote_do_not_count() {
     assert!(signed.contains("gpgsig"), "{signed}");
 }
 
+/// A signing bot with 1.4.0 waiting for its age, which it has recorded, and the digest of 1.4.0.
+fn waiting() -> (World, String) {
+    let world = dev("1.2.3", "    tags: { semver: \"*\" }\n    minimumReleaseAge: 3d\n").start();
+    world.push("acme/web", "1.2.3");
+    let digest = world.push_made("acme/web", "1.4.0", "2026-01-01T00:00:00Z".parse().unwrap());
+    std::fs::write(world.path("key"), KEY).unwrap();
+    world.configure("    url:", "    signing: { sshKey: { file: key } }\n    url:");
+    world.apply();
+    (world, digest)
+}
+
+/// A cycle of a bot without its state folder after which 1.4.0 still waits, and the records are the bot's own again.
+fn waits_on(world: &World, what: &str) {
+    std::fs::remove_dir_all(world.path("state")).unwrap();
+    let ran = world.landfall(&["apply", "-o", "json"]);
+    let report = ran.report();
+    assert_eq!(
+        (&report["actions"], &report["holds"][0]["gate"]),
+        (&json!([]), &json!("minimum-release-age")),
+        "{what}"
+    );
+    assert!(ran.text().contains("first-seen does not count, and is written again"), "{what}: {}", ran.text());
+    assert_eq!(world.git(&["rev-list", "--count", RECORDS]), "1", "{what}: what was there before is no part of it");
+    assert_eq!(world.git(&["ls-tree", "-r", "--name-only", RECORDS]), "first-seen.json", "{what}");
+    let records = world.read(RECORDS, "first-seen.json");
+    assert!(records.contains("\"kind\": \"landfall/first-seen\"") && !records.contains("2020-"), "{what}: {records}");
+}
+
+#[test]
+fn a_commit_that_the_bot_has_signed_for_something_else_is_no_record() {
+    let (world, digest) = waiting();
+    let own: serde_json::Value = serde_json::from_str(&world.read(RECORDS, "first-seen.json")).unwrap();
+    let mut forged = own.clone();
+    let images = forged["images"].as_object_mut().unwrap();
+    images.values_mut().for_each(|times| times[&digest] = json!("2020-01-01T00:00:00Z"));
+    // A file that looks harmless, on top of which the bot commits a decision.
+    world.write(&[("first-seen.json", &forged.to_string())]);
+    world.landfall(&["freeze", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
+    world.landfall(&["unfreeze", "dev", "--reason", "x", "--by", "Ada"]).ends(0);
+    let commit = world.tip("main");
+    assert!(world.git(&["cat-file", "commit", &commit]).contains("gpgsig"));
+    world.git(&["update-ref", RECORDS, &commit]);
+    waits_on(&world, "a decision");
+    // Alone in the tree, too.
+    world.work("main", |folder| {
+        drop(git(folder, &["rm", "-r", "-q", "--", "apps", ".landfall"]));
+        drop(git(folder, &["commit", "-q", "-m", "all gone"]));
+    });
+    let gone = world.tip("main");
+    world.git(&["update-ref", RECORDS, &gone]);
+    world.git(&["update-ref", "refs/heads/main", &commit]);
+    waits_on(&world, "unsigned");
+}
+
+#[test]
+fn records_of_another_repository_do_not_count() {
+    let (world, _) = waiting();
+    let first = world.git(&["rev-parse", RECORDS]);
+    let other = world.path("other.git");
+    git(world.path("").as_path(), &["clone", "-q", "--mirror", &world.bare().display().to_string(), "other.git"]);
+    let config = std::fs::read_to_string(world.path("landfall.yaml")).unwrap();
+    let bare = world.bare().display().to_string();
+    assert!(config.contains(&bare), "{config}");
+    std::fs::write(world.path("landfall.yaml"), config.replace(&bare, &other.display().to_string())).unwrap();
+    let ran = world.landfall(&["apply"]).says("first-seen does not count, and is written again: it is of ");
+    let now = git(&other, &["rev-parse", RECORDS]);
+    assert_ne!(now, first, "{}", ran.text());
+    assert_eq!(git(&other, &["rev-list", "--count", RECORDS]), "1");
+    // Under its alias it is the same repository, and nothing is written.
+    let config = std::fs::read_to_string(world.path("landfall.yaml")).unwrap();
+    let config = config.replace(&other.display().to_string(), &bare);
+    let alias = format!("    aliases: [\"file://{}\"]\n    url:", other.display());
+    std::fs::write(world.path("landfall.yaml"), config.replacen("    url:", &alias, 1)).unwrap();
+    world.git(&["fetch", "-q", &other.display().to_string(), &format!("+{RECORDS}:{RECORDS}")]);
+    let ran = world.landfall(&["apply"]);
+    assert!(!ran.text().contains("does not count"), "{}", ran.text());
+    assert_eq!(world.git(&["rev-parse", RECORDS]), now);
+}
+
 #[test]
 fn an_rsa_key_of_openssh_signs_as_git_verifies() {
     if !Path::new("/usr/bin/ssh-keygen").exists() {

@@ -3,22 +3,31 @@
 //!
 //! Promise: a bot without a persistent cache (a CI job, a pod with an `emptyDir`) knows how long an image has existed and
 //! which tags have changed, and so does a second bot next to the first. Whoever may push `refs/landfall/…` can make a record say
-//! anything, unless the bot signs its commits: then only records that it has signed count.
+//! anything, unless the bot signs its commits: then only records of this very repository that it has signed count. Where they are
+//! deleted or set back, the state folder still has them, and they are written again; without one, they are lost.
 //!
 //! Design: a ref outside `refs/heads/` points to a commit whose tree is one file. It is written only if an update is
 //! held for its age and has no record yet, or a tag stands for something new. The file is bounded; what waits stays in it before
 //! what does not, and what has waited longest before the rest.
 
+mod file;
+mod remembered;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
 
-use crate::daemon::execute::{Executor, Remote};
-use crate::git::{GitError, Mirror, RefResult};
+use self::file::{File, MAX_SIZE, Record, RecordsOf, Times};
+use self::remembered::Remembered;
+use crate::daemon::execute::{Executor, Refs, Remote};
+use crate::git::{GitError, Mirror, RefResult, TreeBudget, TreeChange, TreeEntry, TreePath};
 use crate::model::{Answer, CommitId, Digest, FailureCode, ImageName, RepoPath, Tag};
 use crate::plan::{Answers, Gate, Plan, Problem, TagRecords, TagSighting};
+use crate::store::Store;
+
+pub(in crate::daemon) use self::file::RecordedRepository;
 
 /// The ref with the records.
 pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
@@ -26,8 +35,11 @@ pub(in crate::daemon) const FIRST_SEEN: &str = "refs/landfall/first-seen";
 /// The only file of its tree.
 const FILE: &str = "first-seen.json";
 
-/// Maximum size of the file, read or written; that of all tags is less.
-const MAX_SIZE: usize = 4 << 20;
+/// The message of its commits.
+const MESSAGE: &str = "When images were first seen, and what their tags stood for\n";
+
+/// Maximum size of a tree that may be one with the records alone.
+const ALONE: TreeBudget = TreeBudget { entries: 16, bytes: 1 << 16 };
 
 /// Maximum number of records per image of those that do not wait, keeping the newest; a plan considers ten candidates.
 const MAX_OF_IMAGE: usize = 20;
@@ -38,19 +50,58 @@ const MAX_TAGS: usize = 2000;
 /// How long a record is kept.
 const KEEP: SignedDuration = SignedDuration::from_hours(24 * 180);
 
-type Times = BTreeMap<ImageName, BTreeMap<String, Timestamp>>;
-
 /// The records in the mirror.
 #[derive(Debug, Default)]
 pub(super) struct FirstSeen {
+    of: RecordedRepository,
     tip: Option<CommitId>,
     times: Times,
     /// What tags stood for.
     pub(super) tags: TagRecords,
     /// Why the ref cannot be read, such as one that somebody pointed at something else.
     unreadable: Option<String>,
-    /// Whether the tip is a commit that the bot has not signed, although it signs its commits.
-    is_foreign: bool,
+    /// Why the tip is replaced, if it is not as the bot left it.
+    replaced: Option<Replaced>,
+    remembered: Remembered,
+    /// The tip that was compared with what is remembered; `None`: none was.
+    compared: Option<Option<CommitId>>,
+}
+
+/// Why records are written although nothing is new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Replaced {
+    /// The tip does not count, although the bot signs.
+    Foreign(Foreign),
+    /// The tip lacks records that the bot knows.
+    Lost,
+}
+
+/// Why a commit is not one with this repository's records by the bot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Foreign {
+    /// It has no signature of the bot's.
+    Unsigned,
+    /// The bot signed it, but as something else.
+    NoRecords,
+    /// Its file says nothing of a repository: one of an earlier version, or none.
+    Unsaid,
+    /// It is another repository's.
+    Repository(String),
+}
+
+impl fmt::Display for Foreign {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unsigned => f.write_str("the bot has not signed it"),
+            Self::NoRecords => f.write_str("it is a commit of the bot for something else"),
+            Self::Unsaid => f.write_str("it does not say which repository it is of, as those of earlier versions"),
+            Self::Repository(other) => write!(
+                f,
+                "it is of {}; next: if that is this repository under another address, add it to its `aliases`",
+                other.escape_debug()
+            ),
+        }
+    }
 }
 
 /// The file as it should be stored.
@@ -63,45 +114,81 @@ struct Revised {
     left: usize,
 }
 
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct File {
-    version: u32,
-    #[serde(default)]
-    images: Times,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    tags: TagRecords,
-}
-
 impl FirstSeen {
-    /// Reads the records again if the ref has moved. A ref that points at something else counts as absent, and is told.
+    /// The records of this repository, which are not read yet.
+    pub(super) fn new(of: RecordedRepository) -> Self {
+        Self { of, ..Self::default() }
+    }
+
+    /// Reads the records again if the ref has moved, among those that the remote has now. A ref that points at something else counts as
+    /// absent, and is told.
     ///
     /// # Errors
     /// If it cannot be found out what they are: taken for none, they would let pass what was pushed again. What was read before
     /// stays.
-    pub(super) fn read(&mut self, mirror: &Mirror) -> Result<(), GitError> {
-        let tip = mirror.tip(FIRST_SEEN)?;
+    pub(super) fn read(&mut self, mirror: &Mirror, refs: &Refs) -> Result<(), GitError> {
+        let tip = if refs.contains_key(FIRST_SEEN) { mirror.tip(FIRST_SEEN)? } else { None };
         if tip == self.tip && self.unreadable.is_none() {
             return Ok(());
         }
-        if let Some(tip) = &tip
-            && !is_ours(mirror, tip)?
-        {
-            tracing::warn!(%tip, "{FIRST_SEEN} is not signed by the bot, so what it says does not count; it is written again");
-            (self.tip, self.is_foreign, self.unreadable) = (Some(tip.clone()), true, None);
-            return Ok(());
-        }
-        let path = tip.as_ref().zip(RepoPath::parse(FILE).ok());
-        *self = match path.map(|(tip, path)| mirror.read(tip, &path)).transpose() {
-            Ok(bytes) => {
-                let File { images, tags, .. } = bytes.flatten().and_then(|bytes| parse(&bytes)).unwrap_or_default();
-                Self { tip, times: images, tags, unreadable: None, is_foreign: false }
-            }
+        let found = match tip.as_ref().map(|tip| recorded(mirror, tip, &self.of)).transpose() {
+            Ok(found) => found.unwrap_or(Ok(File::default())),
             Err(error @ (GitError::UnknownCommit { .. } | GitError::Refused { .. })) => {
-                Self { unreadable: Some(error.to_string()), ..Self::default() }
+                self.unreadable = Some(error.to_string());
+                (self.tip, self.replaced, self.compared) = (None, None, None);
+                (self.times, self.tags) = Default::default();
+                return Ok(());
             }
             Err(error) => return Err(error),
         };
+        (self.unreadable, self.compared) = (None, None);
+        self.replaced = match found {
+            Ok(File { images, tags, .. }) => {
+                (self.times, self.tags) = (images, tags);
+                None
+            }
+            Err(foreign) => {
+                let shown = tip.as_ref().map(CommitId::short);
+                tracing::warn!(tip = shown, "{FIRST_SEEN} does not count, and is written again: {foreign}");
+                Some(Replaced::Foreign(foreign))
+            }
+        };
+        self.tip = tip;
         Ok(())
+    }
+
+    /// Adds what the state folder remembers where the ref was deleted, or set back to an earlier commit, and remembers the rest.
+    ///
+    /// # Errors
+    /// If it cannot be found out which commit is based on which.
+    pub(super) fn recall(&mut self, mirror: &Mirror, place: (&str, &Store)) -> Result<(), GitError> {
+        if self.compared.as_ref() == Some(&self.tip) {
+            return Ok(());
+        }
+        let mut file = self.file();
+        let counts = !matches!(self.replaced, Some(Replaced::Foreign(_))) && self.unreadable.is_none();
+        if let Some(known) = self.remembered.load(mirror, &self.of, place) {
+            let goes_on = match &self.tip {
+                Some(tip) if counts => known.is_before(tip, mirror)?,
+                _ => false,
+            };
+            if !goes_on && file.merge(&known.file) && counts {
+                tracing::warn!(
+                    "{FIRST_SEEN} lacks records that the state folder has: somebody has deleted it or set it back; they are written again"
+                );
+                self.replaced = Some(Replaced::Lost);
+            }
+        }
+        (self.times, self.tags) = (file.images.clone(), file.tags.clone());
+        if counts && self.replaced.is_none() {
+            self.remembered.keep((self.tip.as_ref(), file), mirror, place);
+        }
+        self.compared = Some(self.tip.clone());
+        Ok(())
+    }
+
+    fn file(&self) -> File {
+        File::new(&self.of, self.times.clone(), self.tags.clone())
     }
 
     /// Adds to the answers what was seen earlier than this process, or its cache, knows.
@@ -160,17 +247,17 @@ impl FirstSeen {
         waiting.sort_by_key(|(.., at)| *at);
         let mut kept = waiting.clone();
         kept.extend(self.not_waiting(seen, now));
-        let mut body = encoded(&kept, tags);
+        let mut body = File::encoded(&self.of, &kept, tags);
         if body.len() > MAX_SIZE {
             // Exactly as many as fit, so that the same ones fit in the next cycle.
             let (mut fits, mut beyond) = (0, kept.len());
             while beyond - fits > 1 {
                 let middle = usize::midpoint(fits, beyond);
-                let fit = kept.get(..middle).is_some_and(|some| encoded(some, tags).len() <= MAX_SIZE);
+                let fit = kept.get(..middle).is_some_and(|some| File::encoded(&self.of, some, tags).len() <= MAX_SIZE);
                 *(if fit { &mut fits } else { &mut beyond }) = middle;
             }
             kept.truncate(fits);
-            body = encoded(&kept, tags);
+            body = File::encoded(&self.of, &kept, tags);
         }
         let left = waiting.len().saturating_sub(kept.len());
         let adds = waiting.iter().take(kept.len()).any(|(image, digest, _)| known(image, digest).is_none());
@@ -198,46 +285,59 @@ impl FirstSeen {
     }
 }
 
-/// Whether a commit with records is the bot's, as far as that can be told: where its commits are signed, this one must be.
-fn is_ours(mirror: &Mirror, tip: &CommitId) -> Result<bool, GitError> {
-    match mirror.bears_our_signature(tip) {
-        // What the ref points at instead is told when it is read.
-        Err(GitError::UnknownCommit { .. } | GitError::Refused { .. }) => Ok(true),
-        signed => signed,
+/// The records of a commit, or why they do not count.
+fn recorded(mirror: &Mirror, tip: &CommitId, of: &RecordedRepository) -> Result<Result<File, Foreign>, GitError> {
+    let signs = !mirror.signing_keys().is_empty();
+    if signs && let Some(foreign) = foreign(mirror, tip)? {
+        return Ok(Err(foreign));
     }
+    let bytes = match RepoPath::parse(FILE) {
+        Ok(path) => mirror.read(tip, &path)?,
+        Err(_) => None,
+    };
+    let file = bytes.and_then(|bytes| File::parse(&bytes)).unwrap_or_default();
+    Ok(match file.is_of(of) {
+        _ if !signs => Ok(file),
+        RecordsOf::This => Ok(file),
+        RecordsOf::Other(other) => Err(Foreign::Repository(other)),
+        RecordsOf::Unsaid => Err(Foreign::Unsaid),
+    })
 }
 
-/// An image, a digest, and when it was first seen.
-type Record<'r> = (&'r ImageName, &'r str, Timestamp);
-
-/// The file of these records.
-fn encoded(records: &[Record<'_>], tags: &TagRecords) -> Vec<u8> {
-    let mut images = Times::new();
-    for (image, digest, at) in records {
-        images.entry((*image).clone()).or_default().insert((*digest).to_owned(), *at);
+/// Why a commit cannot be one that the bot has made for its records: it signs other commits, too, whose files are other people's.
+fn foreign(mirror: &Mirror, tip: &CommitId) -> Result<Option<Foreign>, GitError> {
+    if !mirror.bears_our_signature(tip)? {
+        return Ok(Some(Foreign::Unsigned));
     }
-    let file = File { version: 1, images, tags: tags.clone() };
-    // Names and times can always be encoded.
-    let mut body = serde_json::to_vec_pretty(&file).unwrap_or_default();
-    body.push(b'\n');
-    body
+    let Some(entry) = mirror.log(tip, None, 1)?.into_iter().next() else { return Ok(Some(Foreign::NoRecords)) };
+    let mut fits = entry.message == MESSAGE && entry.parents.len() <= 1;
+    for commit in std::iter::once(tip).chain(&entry.parents) {
+        fits = fits && has_only_records(mirror, commit)?;
+    }
+    Ok((!fits).then_some(Foreign::NoRecords))
 }
 
-fn parse(bytes: &[u8]) -> Option<File> {
-    if bytes.len() > MAX_SIZE {
-        return None;
+fn has_only_records(mirror: &Mirror, commit: &CommitId) -> Result<bool, GitError> {
+    match mirror.changes_within(None, commit, ALONE) {
+        Ok(all) => Ok(matches!(
+            all.as_slice(),
+            [TreeChange { path: TreePath::Usable(path), now: Some(TreeEntry::File { executable: false, .. }) }]
+                if path.as_str() == FILE
+        )),
+        // It has more in it.
+        Err(GitError::Refused { .. }) => Ok(false),
+        Err(error) => Err(error),
     }
-    let file: File = serde_json::from_slice(bytes).ok()?;
-    (file.version == 1).then_some(file)
 }
 
 impl FirstSeen {
     /// Stores in the repository when the images were first seen that these plans hold for their age, and what their tags
     /// stand for. An obstacle is a problem: without a persistent cache such an image would wait forever.
     pub(super) async fn record<R: Remote, P>(
-        &self,
+        &mut self,
         (plans, answers): (&[Plan], &Answers),
-        executor: &Executor<R, P>,
+        (executor, mirror): (&Executor<R, P>, &Mirror),
+        place: (&str, &Store),
         now: Timestamp,
     ) -> Option<Problem> {
         let problem = |message: String, code| Problem { path: None, line: None, image: None, message, code };
@@ -249,7 +349,7 @@ impl FirstSeen {
         }
         let sightings = plans.iter().flat_map(|plan| &plan.sightings).collect();
         let (tags, waiting) = (self.with_tags(&sightings, now), waiting(plans, answers));
-        if tags.is_none() && !self.is_foreign && self.has_all(&waiting, now) {
+        if tags.is_none() && self.replaced.is_none() && self.has_all(&waiting, now) {
             return None;
         }
         let Revised { body, adds, left } = self.with(&waiting, tags.as_ref().unwrap_or(&self.tags), now);
@@ -259,13 +359,15 @@ impl FirstSeen {
             );
             problem(message, None)
         });
-        if !adds && !self.is_foreign && tags.is_none() {
+        if !adds && self.replaced.is_none() && tags.is_none() {
             return full;
         }
-        let message = "When images were first seen, and what their tags stood for\n";
+        let written = File::parse(&body);
         let file = (RepoPath::parse(FILE).ok()?, body);
-        match executor.record(FIRST_SEEN, self.tip.as_ref(), file, message, now).await {
-            Ok(Some(RefResult::Rejected { message, .. })) => Some(problem(
+        // What somebody else has put there is no part of the records' history.
+        let parent = self.tip.as_ref().filter(|_| !matches!(self.replaced, Some(Replaced::Foreign(_))));
+        match executor.record(FIRST_SEEN, (self.tip.as_ref(), parent), file, MESSAGE, now).await {
+            Ok((_, Some(RefResult::Rejected { message, .. }))) => Some(problem(
                 format!(
                     "the remote refuses {FIRST_SEEN}, where Landfall stores since when images have been waiting for `minimumReleaseAge` and \
                      what tags stood for (`onRetag`): {message}; without it, a bot without a persistent state folder starts \
@@ -273,6 +375,12 @@ impl FirstSeen {
                 ),
                 Some(FailureCode::Authentication),
             )),
+            Ok((tip, Some(RefResult::Updated | RefResult::UpToDate))) => {
+                if let Some(written) = written {
+                    self.remembered.keep((Some(&tip), written), mirror, place);
+                }
+                full
+            }
             // The winner of the race has written records too; the next cycle adds what they lack.
             Ok(_) => full,
             Err(error) => Some(problem(format!("{FIRST_SEEN} cannot be written: {error}"), error.code())),
@@ -309,7 +417,7 @@ mod tests {
         let records = FirstSeen { times: times.clone(), ..FirstSeen::default() };
         let Revised { body, adds, .. } = records.with(&seen.iter().cloned().collect(), &TagRecords::new(), now);
         assert!(!adds || !records.has_all(&seen.iter().cloned().collect(), now), "what is written is not known");
-        adds.then(|| parse(&body).unwrap().images)
+        adds.then(|| File::parse(&body).unwrap().images)
     }
 
     #[test]
@@ -347,8 +455,9 @@ mod tests {
         let later = at(24 * 181 + 99);
         let times = with(&times, &[(key("api", 1), later)], later).unwrap();
         assert_eq!(times.len(), 1, "old records go");
-        let body = serde_json::to_vec(&File { version: 1, images: times.clone(), ..File::default() }).unwrap();
-        assert_eq!(parse(&body).unwrap().images, times);
+        let body =
+            serde_json::to_vec(&File::new(&RecordedRepository::default(), times.clone(), TagRecords::new())).unwrap();
+        assert_eq!(File::parse(&body).unwrap().images, times);
     }
 
     #[test]
@@ -360,7 +469,7 @@ mod tests {
         let tags = TagRecords::new();
         let records = |times: &Times| FirstSeen { times: times.clone(), ..FirstSeen::default() };
         let first = FirstSeen::default().with(&many(0, 60_000), &tags, at(60_000));
-        let times = parse(&first.body).unwrap().images;
+        let times = File::parse(&first.body).unwrap().images;
         let count: usize = times.values().map(BTreeMap::len).sum();
         assert_eq!((first.adds, first.left), (true, 60_000 - count));
         assert!(count > 20_000 && times.contains_key(&key("i0", 0).0), "{count}");
@@ -370,15 +479,15 @@ mod tests {
         // Where some no longer wait, there is room.
         let fewer = records(&times).with(&many(count - 50, count + 10), &tags, at(60_500));
         let (image, digest) = key(&format!("i{}", count / 20), count);
-        assert!(fewer.adds && parse(&fewer.body).unwrap().images[&image].contains_key(digest.as_str()));
+        assert!(fewer.adds && File::parse(&fewer.body).unwrap().images[&image].contains_key(digest.as_str()));
     }
 
     #[test]
     fn what_is_no_record_reads_as_none() {
         for bytes in ["", "{}", "[]", "{\"version\":2,\"images\":{}}", "{\"version\":1,\"images\":{\"UPPER\":{}}}"] {
-            assert!(parse(bytes.as_bytes()).is_none(), "{bytes}");
+            assert!(File::parse(bytes.as_bytes()).is_none(), "{bytes}");
         }
-        assert!(parse(&vec![b' '; MAX_SIZE + 1]).is_none());
+        assert!(File::parse(&vec![b' '; MAX_SIZE + 1]).is_none());
     }
 
     #[test]
@@ -410,9 +519,9 @@ mod tests {
             (MAX_TAGS, false, true),
             "what nothing names any more goes first"
         );
-        let file = File { version: 1, tags: tags.clone(), ..File::default() };
+        let file = File::new(&RecordedRepository::default(), Times::new(), tags.clone());
         let body = serde_json::to_vec_pretty(&file).unwrap();
         assert!(body.len() < MAX_SIZE, "{}", body.len());
-        assert_eq!(parse(&body).unwrap().tags, tags);
+        assert_eq!(File::parse(&body).unwrap().tags, tags);
     }
 }
