@@ -136,19 +136,14 @@ fn records_of_another_repository_do_not_count() {
     let first = world.git(&["rev-parse", RECORDS]);
     let other = world.path("other.git");
     git(world.path("").as_path(), &["clone", "-q", "--mirror", &world.bare().display().to_string(), "other.git"]);
-    let config = std::fs::read_to_string(world.path("landfall.yaml")).unwrap();
-    let bare = world.bare().display().to_string();
-    assert!(config.contains(&bare), "{config}");
-    std::fs::write(world.path("landfall.yaml"), config.replace(&bare, &other.display().to_string())).unwrap();
+    let (own, another) = ("url: remotes/deploys.git", "url: other.git");
+    world.configure(own, another);
     let ran = world.landfall(&["apply"]).says("first-seen does not count, and is written again: it is of ");
     let now = git(&other, &["rev-parse", RECORDS]);
     assert_ne!(now, first, "{}", ran.text());
     assert_eq!(git(&other, &["rev-list", "--count", RECORDS]), "1");
     // Under its alias it is the same repository, and nothing is written.
-    let config = std::fs::read_to_string(world.path("landfall.yaml")).unwrap();
-    let config = config.replace(&other.display().to_string(), &bare);
-    let alias = format!("    aliases: [\"file://{}\"]\n    url:", other.display());
-    std::fs::write(world.path("landfall.yaml"), config.replacen("    url:", &alias, 1)).unwrap();
+    world.configure(another, &format!("aliases: [\"file://{}\"]\n    {own}", other.display()));
     world.git(&["fetch", "-q", &other.display().to_string(), &format!("+{RECORDS}:{RECORDS}")]);
     let ran = world.landfall(&["apply"]);
     assert!(!ran.text().contains("does not count"), "{}", ran.text());
