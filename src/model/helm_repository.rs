@@ -25,12 +25,56 @@ impl fmt::Display for HelmRepositoryName {
 pub struct HelmRepository {
     /// Its name.
     pub name: HelmRepositoryName,
+    /// The folder of the file that declares it; empty for the repository's root.
+    pub folder: String,
     /// Its address without a slash at the end; not checked.
     pub address: String,
 }
 
-/// A namespace, if it is known, and an address there.
-type Place = (Option<String>, String);
+/// Where one is declared.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    namespace: Option<String>,
+    folder: String,
+    address: String,
+}
+
+impl Place {
+    /// Whether a name in a file of this folder means it.
+    fn is_meant_by(&self, wanted: &HelmRepositoryName, folder: &str) -> Meant {
+        match (&self.namespace, &wanted.namespace) {
+            (Some(own), Some(wanted)) if own == wanted => Meant::Certainly,
+            (Some(_), Some(_)) => Meant::Not,
+            // What applies one file of a folder applies the others.
+            (None, _) | (_, None) if self.folder == folder => Meant::Certainly,
+            (None, _) | (_, None) => Meant::Perhaps,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    Certainly,
+    /// One of both does not say its namespace.
+    Perhaps,
+    Not,
+}
+
+/// Which declared repository a name means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MeantRepository<'r> {
+    /// None is declared.
+    None,
+    /// The one at this address.
+    At(&'r str),
+    /// One of at least these addresses.
+    OneOf(&'r str, &'r str),
+    /// Perhaps one that is declared in this folder: one of both does not say its namespace.
+    Perhaps {
+        /// The folder; empty for the repository's root.
+        folder: &'r str,
+    },
+}
 
 /// All that are declared. Cheap to clone and, as a rule, to compare.
 #[derive(Debug, Clone, Default)]
@@ -41,10 +85,10 @@ pub struct HelmRepositories {
 impl HelmRepositories {
     /// These.
     #[must_use]
-    pub fn of<'r>(all: impl IntoIterator<Item = &'r HelmRepository>) -> Self {
+    pub fn of(all: impl IntoIterator<Item = HelmRepository>) -> Self {
         let mut by_name: BTreeMap<String, BTreeSet<Place>> = BTreeMap::new();
-        for HelmRepository { name, address } in all {
-            by_name.entry(name.name.clone()).or_default().insert((name.namespace.clone(), address.clone()));
+        for HelmRepository { name, folder, address } in all {
+            by_name.entry(name.name).or_default().insert(Place { namespace: name.namespace, folder, address });
         }
         Self { by_name: Arc::new(by_name) }
     }
@@ -62,18 +106,29 @@ impl HelmRepositories {
         Self { by_name: Arc::new(by_name) }
     }
 
-    /// The addresses that a name may mean: those of that name and namespace; where one of both has no namespace, those of that
-    /// name, wherever they are.
+    /// The one that a name in a file of this folder means. A namespace that is written on both sides decides; where one is missing, only
+    /// what is in the same folder is meant: anybody may declare the same name in a folder of their own. What may be meant besides counts
+    /// as far as to make it uncertain.
     #[must_use]
-    pub fn addresses(&self, wanted: &HelmRepositoryName) -> BTreeSet<&str> {
-        let Some(places) = self.by_name.get(&wanted.name) else { return BTreeSet::new() };
-        let exact =
-            || places.iter().filter(|(namespace, _)| wanted.namespace.is_some() && *namespace == wanted.namespace);
-        let is_open = || wanted.namespace.is_none() || places.iter().any(|(namespace, _)| namespace.is_none());
-        if exact().next().is_none() && is_open() {
-            return places.iter().map(|(_, address)| address.as_str()).collect();
+    pub fn meant(&self, wanted: &HelmRepositoryName, folder: &str) -> MeantRepository<'_> {
+        let places = || self.by_name.get(&wanted.name).into_iter().flatten();
+        let of = |meant| places().filter(move |place| place.is_meant_by(wanted, folder) == meant);
+        let perhaps = of(Meant::Perhaps).next();
+        let Some(first) = of(Meant::Certainly).next() else {
+            return perhaps.map_or(MeantRepository::None, |it| MeantRepository::Perhaps { folder: &it.folder });
+        };
+        let other = |it: &&Place| it.address != first.address;
+        match of(Meant::Certainly).find(other).or_else(|| of(Meant::Perhaps).find(other)) {
+            Some(other) => MeantRepository::OneOf(&first.address, &other.address),
+            None => MeantRepository::At(&first.address),
         }
-        exact().map(|(_, address)| address.as_str()).collect()
+    }
+
+    /// Every address that a name in a file of this folder could mean.
+    #[must_use]
+    pub fn possible(&self, wanted: &HelmRepositoryName, folder: &str) -> BTreeSet<&str> {
+        let places = self.by_name.get(&wanted.name).into_iter().flatten();
+        places.filter(|it| it.is_meant_by(wanted, folder) != Meant::Not).map(|it| it.address.as_str()).collect()
     }
 
     /// A text that differs where declarations differ; empty for none.
@@ -101,31 +156,46 @@ mod tests {
     }
 
     #[test]
-    fn a_name_means_its_namespace_s_own_and_without_one_all_of_it() {
-        for (declared, wanted, addresses) in [
-            ("", "flux/x", ""),
-            ("flux/x=A other/x=B", "flux/x", "A"),
-            ("flux/x=A flux/x=A", "flux/x", "A"),
-            ("flux/x=A flux/x=B", "flux/x", "A B"),
-            ("flux/x=A x=B", "flux/x", "A"),
-            ("other/x=A", "flux/x", ""),
-            ("other/x=A x=B", "flux/x", "A B"),
-            ("x=A x=A", "flux/x", "A"),
-            ("flux/x=A", "x", "A"),
-            ("flux/x=A other/x=A", "x", "A"),
-            ("flux/x=A other/x=B", "x", "A B"),
-            ("flux/y=A", "flux/x", ""),
+    fn a_name_means_its_namespace_s_own_and_without_one_only_what_is_in_its_folder() {
+        // In folder `a` unless another is in front: `folder:namespace/name=address`.
+        for (declared, wanted, meant, possible) in [
+            ("", "flux/x", "", ""),
+            ("b:flux/x=A b:other/x=B", "flux/x", "A", "A"),
+            ("b:flux/x=A c:flux/x=A", "flux/x", "A", "A"),
+            ("b:flux/x=A c:flux/x=B", "flux/x", "A or B", "A B"),
+            ("b:flux/x=A c:x=B", "flux/x", "A or B", "A B"),
+            ("b:flux/x=A c:x=A", "flux/x", "A", "A"),
+            ("other/x=A", "flux/x", "", ""),
+            ("b:other/x=A b:x=B", "flux/x", "in b?", "B"),
+            ("b:x=A", "flux/x", "in b?", "A"),
+            ("x=A", "flux/x", "A", "A"),
+            ("x=A b:x=B", "flux/x", "A or B", "A B"),
+            ("flux/x=A", "x", "A", "A"),
+            ("b:flux/x=A", "x", "in b?", "A"),
+            ("x=A b:flux/x=A", "x", "A", "A"),
+            ("x=A b:flux/x=B", "x", "A or B", "A B"),
+            ("flux/y=A", "flux/x", "", ""),
         ] {
             let all: Vec<HelmRepository> = declared
                 .split_whitespace()
                 .filter_map(|one| one.split_once('='))
-                .map(|(it, address)| HelmRepository { name: name(it), address: address.to_owned() })
+                .map(|(it, address)| {
+                    let (folder, it) = it.split_once(':').unwrap_or(("a", it));
+                    HelmRepository { name: name(it), folder: folder.to_owned(), address: address.to_owned() }
+                })
                 .collect();
             let (first, rest) = all.split_at(all.len() / 2);
-            let merged = HelmRepositories::of(first).and(&HelmRepositories::of(rest));
-            assert!(merged == HelmRepositories::of(&all));
-            let found: Vec<&str> = merged.addresses(&name(wanted)).into_iter().collect();
-            assert_eq!(found.join(" "), addresses, "{wanted} in {declared}");
+            let merged = HelmRepositories::of(first.to_vec()).and(&HelmRepositories::of(rest.to_vec()));
+            assert!(merged == HelmRepositories::of(all));
+            let found = match merged.meant(&name(wanted), "a") {
+                MeantRepository::None => String::new(),
+                MeantRepository::At(address) => address.to_owned(),
+                MeantRepository::OneOf(one, other) => format!("{one} or {other}"),
+                MeantRepository::Perhaps { folder } => format!("in {folder}?"),
+            };
+            assert_eq!(found, meant, "{wanted} in {declared}");
+            let found: Vec<&str> = merged.possible(&name(wanted), "a").into_iter().collect();
+            assert_eq!(found.join(" "), possible, "{wanted} in {declared}");
         }
     }
 }

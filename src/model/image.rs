@@ -153,14 +153,23 @@ impl ImageName {
         if !valid_host(host) {
             return Err("its host is not valid");
         }
+        // Whoever compares names must see what a server sees, and servers differ in what they make of these.
+        if path.contains('%') {
+            return Err(
+                "its path has a % in it, behind which is another path; write the address without (on GitLab, with the number of the project)",
+            );
+        }
         let plain = |part: &str| {
-            !matches!(part, "" | "." | "..")
-                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~%+:@!,;=&*'".contains(&b))
+            !part.bytes().all(|b| b == b'.')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~+:@!,=&*'".contains(&b))
         };
         if !path.split('/').all(plain) {
             return Err("its path is not valid: an address without a query, and the chart's name behind it");
         }
-        Ok(Self { registry: host.to_ascii_lowercase(), repository: path.to_owned(), scheme })
+        // The scheme's own port is the same place as none.
+        let port = if scheme == Scheme::Http { ":80" } else { ":443" };
+        let host = host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+        Ok(Self { registry: host, repository: path.to_owned(), scheme })
     }
 
     /// What kind of thing it is about.
@@ -537,7 +546,13 @@ fn valid_host(host: &str) -> bool {
             && !label.ends_with('-')
             && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
-    name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+    // What ends in a number is an address, in whatever way it is written (WHATWG, "URL", "ends in a number"): only the usual one is a
+    // name of its own.
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
+    let number = hex.map_or(last.bytes().all(|b| b.is_ascii_digit()), |hex| hex.bytes().all(|b| b.is_ascii_hexdigit()));
+    let known = !number || name.parse::<std::net::Ipv4Addr>().is_ok();
+    known && name.split('.').all(label) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
 /// `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`: separators stand only between letters or digits.
@@ -626,6 +641,10 @@ mod tests {
             ("oci://registry/web", "oci://registry/web", Scheme::Oci, "web"),
             ("https://Charts.example.com/web", "https://charts.example.com/web", Scheme::Https, "web"),
             ("https://example.com:8443/a/B~c/web", "https://example.com:8443/a/B~c/web", Scheme::Https, "web"),
+            ("https://example.com:443/a/web", "https://example.com/a/web", Scheme::Https, "web"),
+            ("http://example.com:80/a/web", "http://example.com/a/web", Scheme::Http, "web"),
+            ("http://127.0.0.1:443/a/web", "http://127.0.0.1:443/a/web", Scheme::Http, "web"),
+            ("https://[::1]:8443/a/web", "https://[::1]:8443/a/web", Scheme::Https, "web"),
             ("http://localhost/web", "http://localhost/web", Scheme::Http, "web"),
         ] {
             let name = ImageName::parse(written).unwrap();
@@ -641,6 +660,26 @@ mod tests {
             "https://bot:secret@charts.example.com/web",
             "https://charts.example.com/web?token=x",
             "https://charts.example.com/../web",
+            "https://charts.example.com/a/.../web",
+            "https://charts.example.com/a/%2e%2e/web",
+            "https://charts.example.com/a/.%2E/web",
+            "https://charts.example.com/a%2f..%2fb/web",
+            "https://charts.example.com/a%5c..%5cb/web",
+            "https://charts.example.com/a%252e/web",
+            "https://charts.example.com/a/..;/web",
+            "https://charts.example.com/a\\..\\b/web",
+            "https://charts.example.com/a/web#x",
+            "https://charts.example.com./web",
+            "https://charts.example.com:/web",
+            "https://b\u{fc}cher.example/web",
+            "https://2130706433/web",
+            "https://0x7f.1/web",
+            "https://0x7f000001/web",
+            "https://127.1/web",
+            "https://127.0.0.01/web",
+            "https://charts.1/web",
+            "oci://charts.example.com/a%2fb/web",
+            "oci://0x7f.1/web",
             "https://charts.example.com//web",
             "https://{{ .host }}/web",
             "ftp://charts.example.com/web",

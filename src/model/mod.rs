@@ -44,7 +44,7 @@ pub mod wildcard;
 pub use answer::{Answer, FailureCode};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
-pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName};
+pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName, MeantRepository};
 pub use image::{
     DOCKER_HUB, Digest, ImageError, ImageName, ImageReference, Scheme, Tag, TagRef, Version, is_exact_version,
 };

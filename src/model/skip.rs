@@ -141,6 +141,7 @@ pub enum SkipReason {
     ChartRange,
     NoHelmRepository { name: String },
     HelmRepositories { name: String, one: String, other: String },
+    HelmRepositoryOpen { name: String, folder: String },
     ChartWithoutSource,
     ChartInSource,
     LocalChart,
@@ -191,6 +192,7 @@ impl SkipReason {
             | Self::CrossplanePackage
             | Self::NoHelmRepository { .. }
             | Self::HelmRepositories { .. }
+            | Self::HelmRepositoryOpen { .. }
             | Self::ChartWithoutSource
             | Self::ChartAlias { .. }
             | Self::LockBeside { .. } => SkipWeight::NotUpdated,
@@ -431,6 +433,11 @@ impl fmt::Display for SkipReason {
             Self::HelmRepositories { name, one, other } => write!(
                 f,
                 "which HelmRepository {name} the chart comes from is not certain, for they have different addresses ({one}, {other}): write the namespace into both `sourceRef` and the HelmRepository"
+            ),
+            Self::HelmRepositoryOpen { name, folder } => write!(
+                f,
+                "the chart's HelmRepository {name} may be the one in {}, but nothing says so, for one of both has no namespace: write it into both `sourceRef` and the HelmRepository, or into a kustomization that lists the file",
+                if folder.is_empty() { "the repository's root" } else { folder }
             ),
             Self::ChartWithoutSource => f.write_str(
                 "the version of a chart without `chart` and `sourceRef` beside it, as in a patch: write it into the HelmRelease itself to have it updated",

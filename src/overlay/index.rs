@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::compose::{Composed, EnvFile, env_beside};
+use super::referred::in_namespace;
 use super::scan::scan_among;
 use super::values_names::ValuesNames;
 use super::{FileScan, IGNORE_FILE, Ignore, Reach};
-use crate::model::{HelmRepositories, KeyPaths, Pin, PinRole, RepoPath, SkipReason, Skipped};
+use crate::model::{
+    HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, Pin, PinRole, RepoPath, SkipReason, Skipped,
+};
 
 /// Number of threads for a large update.
 const MAX_THREADS: usize = 4;
@@ -284,8 +287,9 @@ impl PinIndex {
                     Some(lock) => found.skipped.push(locked(pin, lock)),
                 }
             }
+            let namespace = if scan.charts.is_empty() { None } else { self.reach.namespace(path) };
             for chart in &scan.charts {
-                match chart.pin(&repositories) {
+                match chart.pin(&repositories, namespace) {
                     Ok(pin) => found.pins.push(pin),
                     Err(reason) => found.skipped.push(chart.skipped(reason)),
                 }
@@ -350,10 +354,15 @@ impl PinIndex {
         self.files.contains_key(path.beside(lock)?.as_str()).then_some(lock)
     }
 
-    /// The Helm repositories that its files declare.
+    /// The Helm repositories that its files declare, in the namespaces that their kustomizations say.
     #[must_use]
     pub fn repositories(&self) -> HelmRepositories {
-        HelmRepositories::of(self.files().flat_map(|(_, scan)| &scan.repositories))
+        let declaring = self.files().filter(|(_, scan)| !scan.repositories.is_empty());
+        HelmRepositories::of(declaring.flat_map(|(path, scan)| {
+            let namespace = self.reach.namespace(path);
+            let named = move |name: &HelmRepositoryName| in_namespace(name.clone(), namespace);
+            scan.repositories.iter().map(move |it| HelmRepository { name: named(&it.name), ..it.clone() })
+        }))
     }
 
     /// The files that are not ignored.

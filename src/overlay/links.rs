@@ -24,6 +24,8 @@ pub struct Links {
     pub remote: Vec<String>,
     /// Objects that may hold pins in their own specification.
     pub declares: Vec<Declares>,
+    /// The namespace that a kustomization sets.
+    pub namespace: Option<String>,
 }
 
 /// One reference to a file or folder.
@@ -133,6 +135,8 @@ impl Collector<'_, '_> {
     }
 
     fn kustomization_links(&self, root: Id, into: &mut Links) {
+        let namespace = self.tree.text_at(root, "namespace").filter(|it| !it.is_empty() && it.len() <= MAX_TEXT);
+        into.namespace = into.namespace.take().or_else(|| namespace.map(str::to_owned));
         for (key, field) in LISTS {
             for item in self.list(root, key) {
                 self.link(self.text(*item), field, into);

@@ -7,7 +7,7 @@
 //! Design: edges are stored backwards, from the named file to the files that name it, so that a query costs what it
 //! returns. A change costs the links of its own file.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::FileScan;
 use super::kinds::{KUSTOMIZATION_FILES, is_kustomization_file};
@@ -16,6 +16,9 @@ use crate::model::RepoPath;
 
 /// Maximum number of folders that one file is traced to.
 pub const MAX_ROOTS: usize = 20_000;
+
+/// Maximum number of times that a file, and what is built from it, is named, for its namespace to be known.
+const MAX_NAMING: usize = 64;
 
 /// The graph.
 #[derive(Debug, Clone, Default)]
@@ -130,6 +133,28 @@ impl Reach {
     pub fn remote(&self, folder: &str) -> Vec<&str> {
         let links = KUSTOMIZATION_FILES.iter().filter_map(|name| self.files.get(&join(folder, name)?));
         links.flat_map(|links| &links.remote).map(String::as_str).collect()
+    }
+
+    /// The namespace that the kustomizations which are built from a file set, if they set one and the same; `None`, too, where there
+    /// are very many of them.
+    #[must_use]
+    pub fn namespace(&self, path: &RepoPath) -> Option<&str> {
+        let (mut open, mut seen, mut namespaces) = (vec![path.as_str().to_owned()], HashSet::new(), BTreeSet::new());
+        let mut left = MAX_NAMING;
+        while let Some(place) = open.pop() {
+            for (from, field) in self.named_by.get(&place).into_iter().flatten() {
+                left = usize::checked_sub(left, 1)?;
+                let lists = matches!(field, LinkField::Resources | LinkField::Bases | LinkField::Components);
+                if !lists || !seen.insert(from.as_str()) {
+                    continue;
+                }
+                namespaces.extend(self.files.get(from).and_then(|links| links.namespace.as_deref()));
+                let (folder, name) = from.rsplit_once('/').unwrap_or(("", from));
+                open.extend(is_kustomization_file(name).then(|| folder.to_owned()));
+            }
+        }
+        let only = namespaces.pop_first();
+        only.filter(|_| namespaces.is_empty())
     }
 
     /// What is built from a file.

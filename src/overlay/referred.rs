@@ -1,14 +1,17 @@
 //! Versions of charts whose repository is declared elsewhere, and the `HelmRepository` objects that declare them.
 //!
 //! Sources: Flux, "Helm Repositories" (`spec.url`, `oci://` for those of `spec.type: oci`), "Helm Releases" and "Helm
-//! Charts" (`sourceRef`, whose namespace is by default that of the object itself).
+//! Charts" (`sourceRef`, whose namespace is by default that of the object itself). The namespace of what does not say it is that of the
+//! kustomization that lists its file (kustomize: `namespace`).
 
 use super::FileScan;
 use super::collector::{Collector, is_template, not_an_image};
 use super::kinds::chart_name;
 use super::tree::Id;
 use crate::model::observation::group_of;
-use crate::model::{HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, Pin, SkipReason, Skipped};
+use crate::model::{
+    HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, MeantRepository, Pin, SkipReason, Skipped,
+};
 
 /// Maximum number of repositories of one file, and length of a name or an address.
 const MAX_REPOSITORIES: usize = 2_000;
@@ -33,24 +36,31 @@ pub(super) struct ChartOf {
 }
 
 impl ReferredChart {
-    /// The pin, if these repositories say which one it is.
-    pub(super) fn pin(&self, known: &HelmRepositories) -> Result<Pin, SkipReason> {
-        let addresses: Vec<&str> = known.addresses(&self.of.repository).into_iter().collect();
-        match addresses.as_slice() {
-            [address] => self.at(address),
-            [] => Err(SkipReason::NoHelmRepository { name: self.of.repository.to_string() }),
-            [one, other, ..] => Err(SkipReason::HelmRepositories {
-                name: self.of.repository.to_string(),
+    /// The pin, if these repositories say which one it is; `namespace` is that of the object where the file does not say it.
+    pub(super) fn pin(&self, known: &HelmRepositories, namespace: Option<&str>) -> Result<Pin, SkipReason> {
+        let wanted = in_namespace(self.of.repository.clone(), namespace);
+        match known.meant(&wanted, self.pin.path.parent()) {
+            MeantRepository::At(address) => self.at(address),
+            MeantRepository::None => Err(SkipReason::NoHelmRepository { name: wanted.to_string() }),
+            MeantRepository::OneOf(one, other) => Err(SkipReason::HelmRepositories {
+                name: wanted.to_string(),
                 one: one.escape_debug().to_string(),
                 other: other.escape_debug().to_string(),
+            }),
+            MeantRepository::Perhaps { folder } => Err(SkipReason::HelmRepositoryOpen {
+                name: wanted.to_string(),
+                folder: folder.escape_debug().to_string(),
             }),
         }
     }
 
     /// Each pin that it may be.
     fn pins(&self, known: &HelmRepositories) -> Vec<Result<Pin, SkipReason>> {
-        let addresses = known.addresses(&self.of.repository);
-        if addresses.is_empty() { vec![self.pin(known)] } else { addresses.into_iter().map(|it| self.at(it)).collect() }
+        let addresses = known.possible(&self.of.repository, self.pin.path.parent());
+        if addresses.is_empty() {
+            return vec![self.pin(known, None)];
+        }
+        addresses.into_iter().map(|it| self.at(it)).collect()
     }
 
     fn at(&self, address: &str) -> Result<Pin, SkipReason> {
@@ -72,13 +82,19 @@ impl ReferredChart {
     }
 }
 
+/// A name in the namespace that something else says, where the file itself says none.
+pub(super) fn in_namespace(name: HelmRepositoryName, namespace: Option<&str>) -> HelmRepositoryName {
+    let namespace = name.namespace.or_else(|| namespace.map(str::to_owned));
+    HelmRepositoryName { namespace, ..name }
+}
+
 /// Makes pins of a file's charts where no other file is at hand: with what is known of the repository. Of several
 /// addresses that a name may mean, each makes a pin: who looks for a pin of the whole tree finds it among them.
 pub(super) fn alone(declared: &KeyPaths, mut scan: FileScan) -> FileScan {
     if scan.charts.is_empty() {
         return scan;
     }
-    let known = declared.repositories().and(&HelmRepositories::of(&scan.repositories));
+    let known = declared.repositories().and(&HelmRepositories::of(scan.repositories.iter().cloned()));
     for chart in std::mem::take(&mut scan.charts) {
         for made in chart.pins(&known) {
             match made {
@@ -114,7 +130,8 @@ impl Collector<'_, '_> {
         let (name, url) = (tree.text_at(metadata, "name")?, tree.text_at(tree.read(root, "spec")?, "url")?);
         let name = self.helm_repository_name(tree.text_at(metadata, "namespace"), name)?;
         let address = url.trim().trim_end_matches('/').to_owned();
-        (!address.is_empty() && address.len() <= MAX_TEXT).then_some(HelmRepository { name, address })
+        let folder = self.path.parent().to_owned();
+        (!address.is_empty() && address.len() <= MAX_TEXT).then_some(HelmRepository { name, folder, address })
     }
 
     /// A name with a namespace, which is unknown if it is empty or filled in by something else.

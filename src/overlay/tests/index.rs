@@ -244,35 +244,44 @@ fn source(name: &str, metadata: &str, url: &str) -> FileChange {
 }
 
 #[test]
-fn a_chart_s_repository_is_found_in_any_file() {
+fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
     const A: &str = "https://a.example.com/charts";
     const B: &str = "oci://b.example.com/charts";
     let ignore = |name: &str| file(".landfallignore", name);
+    let flux = "name: stable, namespace: flux";
+    let kustomization = |name: &str, text: &str| file(&format!("{name}/kustomization.yaml"), text);
+    let (found, open) = (format!("{A}/web 1.2.3"), "one of both has no namespace".to_owned());
+    let uncertain = |name: &str| {
+        format!(
+            "which HelmRepository {name} the chart comes from is not certain, for they have different addresses ({A}, {B})"
+        )
+    };
     for (namespace, others, expected) in [
-        ("", vec![source("a/s.yaml", "name: stable", A)], format!("{A}/web 1.2.3")),
-        (", namespace: flux", vec![source("z/s.yaml", "name: stable, namespace: flux", B)], format!("{B}/web 1.2.3")),
-        ("", vec![source("z/s.yaml", "name: stable, namespace: flux", A)], format!("{A}/web 1.2.3")),
+        ("", vec![source("m/s.yaml", "name: stable", A)], found.clone()),
+        ("", vec![source("m/s.yaml", flux, A)], found.clone()),
+        (", namespace: flux", vec![source("m/s.yaml", "name: stable", A)], found.clone()),
+        (", namespace: flux", vec![source("z/s.yaml", flux, B)], format!("{B}/web 1.2.3")),
+        // Anybody may declare a name in a folder of their own.
+        ("", vec![source("z/s.yaml", "name: stable", A)], open.clone()),
+        ("", vec![source("z/s.yaml", flux, A)], open.clone()),
+        (", namespace: flux", vec![source("z/s.yaml", "name: stable", A)], open.clone()),
         (
             ", namespace: flux",
-            vec![
-                source("a.yaml", "name: stable, namespace: flux", A),
-                source("z.yaml", "name: stable, namespace: x", B),
-            ],
-            format!("{A}/web 1.2.3"),
+            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable", B)],
+            uncertain("flux/stable"),
+        ),
+        (
+            ", namespace: flux",
+            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable, namespace: x", B)],
+            found.clone(),
         ),
         // One for each cluster, with the same address, whatever its end.
         (
-            "",
-            vec![source("a.yaml", "name: stable", A), source("z.yaml", "name: stable", &format!("{A}/"))],
-            format!("{A}/web 1.2.3"),
+            ", namespace: flux",
+            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable", &format!("{A}/"))],
+            found.clone(),
         ),
-        (
-            "",
-            vec![source("a.yaml", "name: stable", A), source("z.yaml", "name: stable", B)],
-            format!(
-                "which HelmRepository stable the chart comes from is not certain, for they have different addresses ({A}, {B})"
-            ),
-        ),
+        ("", vec![source("m/a.yaml", "name: stable", A), source("z.yaml", "name: stable", B)], uncertain("stable")),
         (
             ", namespace: flux",
             vec![source("a.yaml", "name: stable, namespace: x", A)],
@@ -281,8 +290,46 @@ fn a_chart_s_repository_is_found_in_any_file() {
         ("", vec![], "no file declares the HelmRepository stable".to_owned()),
         (
             "",
-            vec![source("a.yaml", "name: stable", A), ignore("a.yaml")],
+            vec![source("m/a.yaml", "name: stable", A), ignore("m/a.yaml")],
             "no file declares the HelmRepository stable".to_owned(),
+        ),
+        // What a kustomization says of the files that it lists, directly or by their folders.
+        (
+            ", namespace: flux",
+            vec![
+                source("s/s.yaml", "name: stable", A),
+                kustomization("s", "resources: [s.yaml]\n"),
+                kustomization("top", "namespace: flux\nresources: [../s]\n"),
+            ],
+            found.clone(),
+        ),
+        (
+            ", namespace: flux",
+            vec![
+                source("s/s.yaml", "name: stable", A),
+                kustomization("s", "namespace: flux\nresources: [s.yaml]\n"),
+                source("z/s.yaml", flux, B),
+            ],
+            uncertain("flux/stable"),
+        ),
+        (
+            "",
+            vec![source("z/s.yaml", flux, A), kustomization("m", "namespace: flux\nresources: [hr.yaml]\n")],
+            found.clone(),
+        ),
+        (
+            ", namespace: flux",
+            vec![source("s/s.yaml", "name: stable", A), kustomization("s", "namespace: flux\nresources: []\n")],
+            open.clone(),
+        ),
+        (
+            ", namespace: flux",
+            vec![
+                source("s/s.yaml", "name: stable", A),
+                kustomization("p", "namespace: flux\nresources: [../s/s.yaml]\n"),
+                kustomization("q", "namespace: other\nresources: [../s/s.yaml]\n"),
+            ],
+            open.clone(),
         ),
     ] {
         for reversed in [false, true] {
@@ -322,7 +369,7 @@ fn a_file_alone_has_each_pin_that_it_may_have() {
         scan_with(&known, &path, &bytes).pins.iter().map(|pin| pin.name.to_string()).collect()
     };
     assert_eq!(names(&index), ["https://a.example.com/web"]);
-    index.update(vec![source("b.yaml", "name: stable", "https://b.example.com")]);
+    index.update(vec![source("b/b.yaml", "name: stable", "https://b.example.com")]);
     assert_eq!(names(&index), ["https://a.example.com/web", "https://b.example.com/web"]);
     let alone = scan_file(&path, &bytes);
     assert!(alone.pins.is_empty() && alone.skipped.len() == 1, "{alone:?}");
