@@ -4,30 +4,15 @@
 //! `overlay` looks the values up, and refuses a declaration that matches nothing, or more than it says.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
-use std::ops::Range;
 use std::sync::Arc;
 
-use regex::{Regex, RegexBuilder};
-use schemars::JsonSchema;
-use serde::Deserialize;
-
+use super::text_pattern::{Matches, SearchBudget, TextPattern};
 use super::{HelmRepositories, PathPattern, RepoPath};
 
 /// Maximum length of a path, a pattern or an image's name.
-const MAX_TEXT: usize = 1024;
+pub(super) const MAX_TEXT: usize = 1024;
 /// Maximum number of keys in a path: deeper than what is read of any file.
 const MAX_STEPS: usize = 64;
-/// Maximum size of a compiled pattern, and of its cache while matching, in bytes.
-const MAX_COMPILED: usize = 1 << 18;
-
-/// Maximum size of a text that a pattern is looked for in, in bytes.
-const MAX_SEARCHED: usize = 1_000_000;
-/// Maximum number of matches times the bytes of the text: each match may read all that is left of it.
-const MAX_SEARCH: usize = 1 << 32;
-/// Maximum number of matches in a text, whatever its size.
-const MAX_MATCHES: usize = 100_000;
-
 /// Why a declaration is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` {reason}", text.escape_debug())]
@@ -38,7 +23,7 @@ pub struct KeyPathError {
     pub reason: String,
 }
 
-fn refused(text: &str, reason: impl Into<String>) -> KeyPathError {
+pub(super) fn refused(text: &str, reason: impl Into<String>) -> KeyPathError {
     KeyPathError { text: text.chars().take(200).collect(), reason: reason.into() }
 }
 
@@ -180,132 +165,6 @@ fn dotted(text: &str) -> Option<Vec<PathStep>> {
     Some(steps)
 }
 
-/// How often a pattern may match in a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Matches {
-    /// Exactly once.
-    One,
-    /// Any number of times but never.
-    Every,
-}
-
-/// A regular expression whose group `tag` is a value.
-#[derive(Debug, Clone)]
-pub struct TextPattern {
-    regex: Regex,
-    matches: Matches,
-}
-
-/// Where a pattern's groups are in a text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextMatch {
-    /// The group `tag`: a tag, `tag@digest`, or a whole reference.
-    pub tag: Range<usize>,
-    /// The group `digest`.
-    pub digest: Option<Range<usize>>,
-    /// The group `image`.
-    pub image: Option<Range<usize>>,
-}
-
-/// Why a pattern is not looked for in a text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SearchLimit {
-    /// The text is too large.
-    Size,
-    /// There are too many matches for a text of its size.
-    Matches,
-}
-
-impl fmt::Display for SearchLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Size => write!(f, "the file is larger than {} MB", MAX_SEARCHED / 1_000_000),
-            Self::Matches => f.write_str("it matches too often for a file of this size"),
-        }
-    }
-}
-
-impl TextPattern {
-    /// Compiles a pattern; `^` and `$` match at the start and end of each line.
-    ///
-    /// # Errors
-    /// If it is not a regular expression, is too large, or has no group `tag`.
-    pub fn parse(text: &str, matches: Matches) -> Result<Self, KeyPathError> {
-        if text.is_empty() || text.len() > MAX_TEXT {
-            return Err(refused(text, format!("is no pattern: it is empty or longer than {MAX_TEXT} characters")));
-        }
-        let regex = RegexBuilder::new(text)
-            .multi_line(true)
-            .crlf(true)
-            .size_limit(MAX_COMPILED)
-            .dfa_size_limit(MAX_COMPILED)
-            .build()
-            .map_err(|error| {
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or_default();
-                refused(text, format!("is no regular expression: {}", last.trim_start_matches("error: ")))
-            })?;
-        let mut names = regex.capture_names().flatten();
-        if !names.any(|name| name == "tag") {
-            return Err(refused(text, "has no group `tag`: write `(?P<tag>…)` around what is to be updated"));
-        }
-        if let Some(other) = regex.capture_names().flatten().find(|name| !["tag", "digest", "image"].contains(name)) {
-            return Err(refused(text, format!("has the group `{other}`; the groups are `tag`, `digest` and `image`")));
-        }
-        Ok(Self { regex, matches })
-    }
-
-    /// The pattern as written.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        self.regex.as_str()
-    }
-
-    /// How often it may match.
-    #[must_use]
-    pub fn matches(&self) -> Matches {
-        self.matches
-    }
-
-    /// What it finds in a text; matches in which the group `tag` takes no part are not reported, but count for the bound.
-    ///
-    /// # Errors
-    /// If the text is too large, or it matches too often.
-    pub fn find(&self, text: &str) -> Result<Vec<TextMatch>, SearchLimit> {
-        if text.len() > MAX_SEARCHED {
-            return Err(SearchLimit::Size);
-        }
-        let most = MAX_MATCHES.min(MAX_SEARCH / text.len().max(1));
-        let mut found = Vec::new();
-        for (number, one) in self.regex.captures_iter(text).enumerate() {
-            if number >= most {
-                return Err(SearchLimit::Matches);
-            }
-            let group = |name| one.name(name).map(|group| group.range());
-            if let Some(tag) = group("tag") {
-                found.push(TextMatch { tag, digest: group("digest"), image: group("image") });
-            }
-        }
-        Ok(found)
-    }
-}
-
-impl PartialEq for TextPattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_str() == other.as_str() && self.matches == other.matches
-    }
-}
-
-impl Eq for TextPattern {}
-
-impl Hash for TextPattern {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_str().hash(state);
-        self.matches.hash(state);
-    }
-}
-
 /// An image's name, which may have captures of the file's path in it: `ghcr.io/acme/{app}`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageTemplate {
@@ -396,6 +255,7 @@ pub struct DeclaredValue<'k> {
     pub key_path: &'k KeyPath,
     file: &'k PathPattern,
     below: &'k str,
+    budget: &'k SearchBudget,
 }
 
 impl DeclaredValue<'_> {
@@ -405,6 +265,12 @@ impl DeclaredValue<'_> {
         let template = self.key_path.image.as_ref()?;
         let captures = in_repository(self.below, path).and_then(|path| self.file.matches(&path));
         Some(template.fill(|name| captures.as_ref()?.values.get(name).cloned()))
+    }
+
+    /// What looking for its pattern may cost.
+    #[must_use]
+    pub fn budget(&self) -> &SearchBudget {
+        self.budget
     }
 }
 
@@ -416,6 +282,8 @@ pub struct KeyPaths {
     below: Arc<str>,
     /// What files of the repository say of others.
     repositories: HelmRepositories,
+    /// What looking for patterns may still cost in this cycle, whoever looks.
+    budget: SearchBudget,
 }
 
 impl KeyPaths {
@@ -460,9 +328,21 @@ impl KeyPaths {
         let declared = self.all().iter().filter_map(|key_path| {
             let file = key_path.files.iter().find(|file| file.matches(&path).is_some())?;
             key_path.paths.iter().find(|paths| paths.matches(&path).is_some())?;
-            Some(DeclaredValue { key_path, file, below: &self.below })
+            Some(DeclaredValue { key_path, file, below: &self.below, budget: &self.budget })
         });
         declared.collect()
+    }
+
+    /// From now on, looking for patterns may cost what it may in a cycle again.
+    pub fn begin_cycle(&self) {
+        self.budget.refill();
+    }
+
+    /// Whether a pattern is looked for in a file.
+    #[must_use]
+    pub fn searches(&self, path: &RepoPath) -> bool {
+        let text = |it: &KeyPath| matches!(it.place, KeyPlace::Text(_));
+        self.all().iter().any(text) && self.of(path).iter().any(|it| text(it.key_path))
     }
 
     /// Whether there is a declaration for a file.
@@ -555,31 +435,6 @@ mod tests {
         ] {
             assert!(ValuePath::parse(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_pattern_names_its_value() {
-        let pattern = |text: &str| TextPattern::parse(text, Matches::One);
-        let found = pattern(r"^FROM (?P<image>\S+?):(?P<tag>\S+)$").unwrap().find("FROM a:1\r\nFROM b:2\n").unwrap();
-        assert_eq!(found.len(), 2, "line ends of both kinds");
-        assert_eq!((found[0].tag.clone(), found[1].image.clone()), (7..8, Some(15..16)));
-        assert_eq!(pattern("(?P<tag>x)|y").unwrap().find("y x").unwrap().len(), 1);
-        let long = "x".repeat(MAX_TEXT);
-        for text in
-            ["", "x", "(?P<tag>", "(?P<tag>x)(?P<other>y)", "(?P<tag>(a{1000}){1000})", &format!("(?P<tag>{long})")]
-        {
-            assert!(pattern(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_search_is_bounded_by_the_text_and_by_every_match() {
-        let pattern = |text: &str| TextPattern::parse(text, Matches::Every).unwrap();
-        let large = "x".repeat(MAX_SEARCHED);
-        assert_eq!(pattern("^(?P<tag>y)").find(&format!("{large}x")), Err(SearchLimit::Size));
-        // None of the matches has the group.
-        assert_eq!(pattern("(?P<tag>y)|").find(&large), Err(SearchLimit::Matches));
-        assert_eq!(pattern("(?P<tag>1)").find(&"1\n".repeat(20_000)).map(|found| found.len()), Ok(20_000));
     }
 
     #[test]

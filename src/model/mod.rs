@@ -36,6 +36,7 @@ mod pull;
 mod quota;
 mod review;
 mod skip;
+mod text_pattern;
 mod update;
 mod verification;
 mod visible;
@@ -52,10 +53,7 @@ pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
     is_web_address, one_line,
 };
-pub use key_path::{
-    DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, Matches, PathStep, SearchLimit, TextMatch,
-    TextPattern, ValuePath,
-};
+pub use key_path::{DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, PathStep, ValuePath};
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
@@ -68,6 +66,7 @@ pub use pull::{DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullRequest, Pu
 pub use quota::Quota;
 pub use review::{CheckState, Checks, Review, ReviewState, Reviews, Weight};
 pub use skip::{SkipReason, SkipWeight, Skipped};
+pub use text_pattern::{Matches, SearchBudget, SearchLimit, TextMatch, TextPattern};
 pub use update::UpdateId;
 pub use verification::{
     BesideSignature, COSIGN_SIGN, Interest, PredicateType, SignatureDocument, SignatureEvidence, SignatureProof,

@@ -1,8 +1,9 @@
 //! The scans of a whole tree of files, updated by what changed.
 //!
 //! Promise: [`PinIndex::pins`] equals a fresh scan of the same files, ordered by path, line and column; but once
-//! comparing a `.landfallignore` with all paths has taken too long, nothing is read until that file changes, and where
-//! there is no room for all files ([`PinIndex::is_short`]), a fresh scan may find room for others. Design: each
+//! comparing a `.landfallignore` with all paths has taken too long, nothing is read until that file changes, where
+//! there is no room for all files ([`PinIndex::is_short`]), a fresh scan may find room for others, and where looking for patterns has
+//! cost what it may, it may find them in other files. Design: each
 //! file is scanned once, when it changes. Which files are Helm values and which are ignored depends on other files, so
 //! that is decided on demand; this looks at each file's name but parses nothing.
 
@@ -478,26 +479,33 @@ fn unread(declared: &KeyPaths, change: &mut FileChange) {
 
 /// The scan of each changed file; `None` for changes that are not files.
 fn scan_all(declared: &KeyPaths, changes: &[FileChange]) -> Vec<Option<FileScan>> {
-    let scan = |change: &FileChange| match change {
-        FileChange::File { path, bytes } if super::is_read(declared, path) => Some(scan_among(declared, path, bytes)),
+    let is_searched = |path: &RepoPath| declared.searches(path);
+    let scan = |change: &FileChange, searched: bool| match change {
+        FileChange::File { path, bytes } if super::is_read(declared, path) && is_searched(path) == searched => {
+            Some(scan_among(declared, path, bytes))
+        }
         _ => None,
     };
+    // One after the other: which of them are beyond what searches may cost must not depend on the threads.
+    let mut scans: Vec<Option<FileScan>> = changes.iter().map(|change| scan(change, true)).collect();
+    let scan = |change: &FileChange| scan(change, false);
     let total: usize = changes.iter().map(size).sum();
     let available = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = available.min(MAX_THREADS).min(changes.len()).min(total / SMALL + 1);
     if threads < 2 {
-        return changes.iter().map(scan).collect();
+        for (slot, change) in scans.iter_mut().zip(changes) {
+            *slot = slot.take().or_else(|| scan(change));
+        }
+        return scans;
     }
     let next = AtomicUsize::new(0);
     let work = || {
         let mut done = Vec::new();
         while let Some(at) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < changes.len()) {
-            done.push((at, changes.get(at).and_then(scan)));
+            done.extend(changes.get(at).and_then(scan).map(|scan| (at, scan)));
         }
         done
     };
-    let mut scans: Vec<Option<FileScan>> = Vec::new();
-    scans.resize_with(changes.len(), || None);
     std::thread::scope(|scope| {
         let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
         let mut done = work();
@@ -507,7 +515,7 @@ fn scan_all(declared: &KeyPaths, changes: &[FileChange]) -> Vec<Option<FileScan>
         }
         for (at, scan) in done {
             if let Some(slot) = scans.get_mut(at) {
-                *slot = scan;
+                *slot = Some(scan);
             }
         }
     });

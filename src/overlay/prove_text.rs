@@ -15,7 +15,7 @@ use super::prove::ScalarChange;
 use super::quote::{is_no_text, needs_json_quotes};
 use super::splice::moved;
 use super::tree::options;
-use crate::model::{RepoPath, SkipReason, TextMatch, TextPattern};
+use crate::model::{RepoPath, SearchBudget, SkipReason, TextMatch, TextPattern};
 
 /// Checks that `new` is `old` with exactly these changes, sorted by position; returns what is wrong otherwise.
 pub(super) fn prove<'p>(
@@ -39,7 +39,9 @@ pub(super) fn prove<'p>(
 
 fn matches_again(pattern: &TextPattern, (old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
     let wrong = || format!("`{}` would no longer find the same places", pattern.as_str().escape_debug());
-    let find = |text| pattern.find(text).map_err(|limit| limit.to_string());
+    // What is edited was found within the repository's own bounds; here, those of one text hold.
+    let budget = SearchBudget::default();
+    let find = |text| pattern.find(text, &budget).map_err(|limit| limit.to_string());
     let mut now = find(new)?.into_iter();
     for was in find(old)? {
         let is = now.next().ok_or_else(wrong)?;

@@ -162,7 +162,7 @@ impl<'t> Texts<'t> {
     fn pattern(&mut self, one: &DeclaredValue<'_>, pattern: &TextPattern) {
         let origin = || one.key_path.origin.to_string();
         let place = || pattern.as_str().to_owned();
-        let found = match pattern.find(self.text) {
+        let found = match pattern.find(self.text, one.budget()) {
             Ok(found) => found,
             Err(limit) => {
                 let reason = SkipReason::NotSearched { place: place(), origin: origin(), limit };

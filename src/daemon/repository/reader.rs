@@ -112,6 +112,7 @@ impl Reader {
     /// If the remote does not answer or has no such branch.
     pub async fn refresh(&mut self) -> Result<(), RepositoryError> {
         let refs = self.mirror.ls_remote().await?;
+        self.begin_cycle();
         let default = self.mirror.default_branch().filter(|_| !self.settings.branch_given);
         if let Some(default) = default.filter(|default| *default != self.settings.branch) {
             Arc::make_mut(&mut self.settings).branch = default;
@@ -140,6 +141,13 @@ impl Reader {
         self.refs = refs;
         self.decide_by_files(&BTreeSet::new());
         Ok(())
+    }
+
+    /// Looking for what policies declare may cost what it may in a cycle again, wherever that is kept.
+    fn begin_cycle(&self) {
+        self.policies.declared.begin_cycle();
+        self.mirror.declared().begin_cycle();
+        self.branches.values().for_each(|branch| branch.index.declared().begin_cycle());
     }
 
     /// Adds to the records of first sight what the state folder has of them, if the remote's lack it.
