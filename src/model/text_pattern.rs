@@ -258,7 +258,8 @@ enum End {
 
 impl<'s> Search<'s> {
     fn new(pattern: &'s Compiled, text: &'s str, budget: &'s SearchBudget) -> Self {
-        let (forward, reverse) = pattern.automatons.create_cache().into_parts();
+        let forward = pattern.automatons.forward().create_cache();
+        let reverse = pattern.automatons.reverse().create_cache();
         Self { pattern, text, budget, steps: 0, forward, reverse, groups: None, counted: 0 }
     }
 
