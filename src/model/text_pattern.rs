@@ -265,10 +265,10 @@ impl<'s> Search<'s> {
 
     /// Whether so many steps more are allowed.
     fn afford(&self, steps: u64) -> Result<(), SearchLimit> {
-        if steps >= self.budget.left() {
-            return Err(SearchLimit::AllSteps);
+        if self.steps.saturating_add(steps) > self.budget.one {
+            return Err(SearchLimit::Steps);
         }
-        if self.steps.saturating_add(steps) > self.budget.one { Err(SearchLimit::Steps) } else { Ok(()) }
+        if steps >= self.budget.left() { Err(SearchLimit::AllSteps) } else { Ok(()) }
     }
 
     fn spend(&mut self, steps: u64) -> Result<(), SearchLimit> {
@@ -478,7 +478,7 @@ mod tests {
             assert_eq!(pattern(costly).find(&noise, &budget), Err(SearchLimit::Steps), "{costly}");
             let spent = all - budget.left();
             assert!(spent < one + (one >> 1), "{costly}: {spent}");
-            budget.spend(all - one / 2 - spent);
+            budget.spend(all);
             assert_eq!(pattern(costly).find(&noise, &budget), Err(SearchLimit::AllSteps), "{costly}");
         }
         // What people write costs little.
