@@ -46,7 +46,8 @@ pub(super) fn read(
         return Err(CliError::new("the policies have errors").hint("correct them; `landfall check` shows them again"));
     }
     let caps = repository.map(|repository| repository.caps.clone()).unwrap_or_default();
-    Ok(PolicySet::new(policies).with_caps(caps))
+    let by = repository.map(|repository| repository.policies.declared_by()).unwrap_or_default();
+    Ok(PolicySet::new(policies).with_caps(caps).declared_by(by))
 }
 
 /// What the policies of the checkout around a PATH declare of the files below it; nothing where there are none. Policies that

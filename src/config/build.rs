@@ -345,6 +345,7 @@ impl Check<'_, '_> {
             windows,
             rollback: raw.rollback.as_ref().is_none_or(|at| at.value),
             verify,
+            key_paths: raw.key_paths.as_ref().is_some_and(|at| at.value),
             origin: self.sink.origin(at.mark),
         })
     }

@@ -181,6 +181,8 @@ pub(super) struct Cap {
     pub(super) rollback: Option<At<bool>>,
     /// The signatures that an image must have there; those that a policy demands must be there as well.
     pub(super) verify: Option<At<Verify>>,
+    /// Whether the repository's own policies may declare what is a version there (`keyPaths`); default `false`.
+    pub(super) key_paths: Option<At<bool>>,
 }
 
 /// Signatures of commits.

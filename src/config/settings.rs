@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::model::{BranchName, Identity, RepoPath, Severity};
-use crate::policy::{Cap, MessageTemplates, Policy, Schedule, Window};
+use crate::policy::{Cap, DeclaredBy, MessageTemplates, Policy, Schedule, Window};
 
 use super::diagnostic::Diagnostic;
 use crate::document::secret::{Address, CredentialSource, SecretSource};
@@ -177,6 +177,15 @@ impl PolicySource {
         match self {
             Self::InRepository { path } => Some(path.as_str()),
             Self::File(_) => None,
+        }
+    }
+
+    /// Whose policies they are.
+    #[must_use]
+    pub fn declared_by(&self) -> DeclaredBy {
+        match self {
+            Self::InRepository { .. } => DeclaredBy::Repository,
+            Self::File(_) => DeclaredBy::Configuration,
         }
     }
 

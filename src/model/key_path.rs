@@ -256,6 +256,7 @@ pub struct DeclaredValue<'k> {
     file: &'k PathPattern,
     below: &'k str,
     budget: &'k SearchBudget,
+    closed: Option<&'k str>,
 }
 
 impl DeclaredValue<'_> {
@@ -267,6 +268,12 @@ impl DeclaredValue<'_> {
         Some(template.fill(|name| captures.as_ref()?.values.get(name).cloned()))
     }
 
+    /// The cap that does not allow it in this file, if one does not.
+    #[must_use]
+    pub fn closed_by(&self) -> Option<&str> {
+        self.closed
+    }
+
     /// What looking for its pattern may cost.
     #[must_use]
     pub fn budget(&self) -> &SearchBudget {
@@ -274,10 +281,20 @@ impl DeclaredValue<'_> {
     }
 }
 
+/// Files in which declarations do not count.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ClosedFiles {
+    /// The files.
+    pub paths: Vec<PathPattern>,
+    /// What closes them, for people: the place of a cap.
+    pub cap: Arc<str>,
+}
+
 /// All declarations of a repository, and what a single file of it does not say. Cheap to clone and, as a rule, to compare.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPaths {
     all: Option<Arc<[KeyPath]>>,
+    closed: Arc<[ClosedFiles]>,
     /// The folder that paths are relative to, from the repository's root; empty for the root itself.
     below: Arc<str>,
     /// What files of the repository say of others.
@@ -291,6 +308,13 @@ impl KeyPaths {
     #[must_use]
     pub fn new(all: Vec<KeyPath>) -> Self {
         Self { all: (!all.is_empty()).then(|| all.into()), ..Self::default() }
+    }
+
+    /// The same, which do not count in these files.
+    #[must_use]
+    pub fn closed_to(mut self, closed: Vec<ClosedFiles>) -> Self {
+        self.closed = closed.into();
+        self
     }
 
     /// The same for paths that are relative to a folder of the repository.
@@ -318,17 +342,19 @@ impl KeyPaths {
         self.all.as_deref().unwrap_or_default()
     }
 
-    /// The declarations for a file, in their order.
+    /// The declarations for a file, in their order, with those that do not count there.
     #[must_use]
     pub fn of(&self, path: &RepoPath) -> Vec<DeclaredValue<'_>> {
         if self.all().is_empty() {
             return Vec::new();
         }
         let Some(path) = in_repository(&self.below, path) else { return Vec::new() };
+        let is_closed = |it: &&ClosedFiles| it.paths.iter().any(|pattern| pattern.matches(&path).is_some());
+        let closed = self.closed.iter().find(is_closed).map(|it| &*it.cap);
         let declared = self.all().iter().filter_map(|key_path| {
             let file = key_path.files.iter().find(|file| file.matches(&path).is_some())?;
             key_path.paths.iter().find(|paths| paths.matches(&path).is_some())?;
-            Some(DeclaredValue { key_path, file, below: &self.below, budget: &self.budget })
+            Some(DeclaredValue { key_path, file, below: &self.below, budget: &self.budget, closed })
         });
         declared.collect()
     }
@@ -366,6 +392,10 @@ impl KeyPaths {
             };
             text.push_str(&format!("{paths:?} {files:?} {kind} {:?} {image:?}\n", it.place.to_string()));
         }
+        for it in &*self.closed {
+            let paths: Vec<&str> = it.paths.iter().map(PathPattern::as_str).collect();
+            text.push_str(&format!("closed {paths:?}\n"));
+        }
         text.push_str(&self.repositories.fingerprint());
         text
     }
@@ -381,7 +411,7 @@ impl PartialEq for KeyPaths {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
             (one, other) => one.is_none() && other.is_none(),
         };
-        same && self.below == other.below && self.repositories == other.repositories
+        same && self.closed == other.closed && self.below == other.below && self.repositories == other.repositories
     }
 }
 

@@ -53,7 +53,9 @@ pub use incident::{
     Counts, Incident, IncidentId, IncidentKey, Links, Notice, NoticeKind, Resolution, Severity, Texts, break_mentions,
     is_web_address, one_line,
 };
-pub use key_path::{DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, PathStep, ValuePath};
+pub use key_path::{
+    ClosedFiles, DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, PathStep, ValuePath,
+};
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;

@@ -101,6 +101,7 @@ pub enum SkipReason {
     NeedsPattern { origin: String },
     OtherImage { declared: String, written: String },
     NotSearched { place: String, origin: String, limit: SearchLimit },
+    NotDeclarable { place: String, origin: String, cap: String },
     NotShown,
     DeclaredTwice,
     // Compose.
@@ -211,6 +212,7 @@ impl SkipReason {
             | Self::NeedsPattern { .. }
             | Self::OtherImage { .. }
             | Self::NotSearched { .. }
+            | Self::NotDeclarable { .. }
             | Self::NotShown
             | Self::DeclaredTwice
             | Self::TooManyPins
@@ -318,6 +320,11 @@ impl fmt::Display for SkipReason {
             Self::OtherImage { declared, written } => {
                 write!(f, "the file names {}, but the policy {}", written.escape_debug(), declared.escape_debug())
             }
+            Self::NotDeclarable { place, origin, cap } => write!(
+                f,
+                "{origin} declares `{}` here, which the cap at {cap} does not allow: whoever runs the bot may set `keyPaths: true` there",
+                place.escape_debug()
+            ),
             Self::NotSearched { place, origin, limit } => write!(
                 f,
                 "`{}` is not looked for here, because {limit}; {origin} declares it",

@@ -32,7 +32,17 @@ pub fn scan_with(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan
 pub(super) fn scan_among(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan {
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
     let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
-    read(&declared.of(path), path, bytes).unwrap_or_else(|whole| left_alone(path, whole))
+    let (closed, open): (Vec<_>, Vec<_>) = declared.of(path).into_iter().partition(|it| it.closed_by().is_some());
+    let mut scan = read(&open, path, bytes).unwrap_or_else(|whole| left_alone(path, whole));
+    if !closed.is_empty() {
+        scan.skipped.extend(closed.iter().filter_map(|it| {
+            let (place, origin) = (it.key_path.place.to_string(), it.key_path.origin.to_string());
+            let reason = SkipReason::NotDeclarable { place, origin, cap: it.closed_by()?.to_owned() };
+            Some(Skipped::file(path.as_str(), reason))
+        }));
+        scan.skipped.sort();
+    }
+    scan
 }
 
 fn left_alone(path: &RepoPath, (line, reason): Whole) -> FileScan {

@@ -400,6 +400,8 @@ pub struct Cap {
     pub rollback: bool,
     /// The signatures that an image must have, besides those that policies demand.
     pub verify: Option<Sourced<Arc<Verification>>>,
+    /// Whether a repository's own policies may declare what is a version in these files (`keyPaths`).
+    pub key_paths: bool,
     /// Where it was written.
     pub origin: SourceLocation,
 }

@@ -25,6 +25,6 @@ pub use fields::{
 };
 pub use message_template::{MessageTemplate, MessageTemplates, TemplateUse, is_reserved};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, local, windows_state};
-pub use set::{Capped, Effective, PolicyMatch, PolicySet};
+pub use set::{Capped, DeclaredBy, Effective, PolicyMatch, PolicySet};
 pub(crate) use template::names as template_names;
 pub use template::{GroupTemplate, TemplateError};

@@ -257,7 +257,8 @@ impl Report {
             repository.beyond_branches(&policies, own)
         };
         self.diagnostics.extend(repository.into_iter().flat_map(beyond));
-        let set = PolicySet::new(policies).with_caps(caps);
+        let by = repository.map(|repository| repository.policies.declared_by()).unwrap_or_default();
+        let set = PolicySet::new(policies).with_caps(caps).declared_by(by);
         self.texts.extend(files);
         let valid = !diagnostics.iter().any(Diagnostic::is_error);
         self.diagnostics.extend(diagnostics);

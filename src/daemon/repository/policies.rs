@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{Diagnostic, OwnBranch, PolicySource, parse_policy_files};
 use crate::model::{BranchName, FailureCode, KeyPaths};
 use crate::plan::{KnownNames, Problem};
-use crate::policy::{Policy, PolicySet};
+use crate::policy::{Cap, DeclaredBy, Policy, PolicySet};
 
 use super::read::PolicyFile;
 use super::reader::Reader;
@@ -18,22 +18,25 @@ pub(super) struct ReadPolicies {
     files: BTreeMap<String, PolicyFile>,
     policies: Vec<Policy>,
     problems: Vec<Problem>,
+    /// The caps on them.
+    caps: Vec<Cap>,
     /// What the policies declare of files.
     pub(super) declared: KeyPaths,
 }
 
 impl ReadPolicies {
-    pub(super) fn new(source: &PolicySource, given: Option<Vec<Policy>>) -> Self {
+    pub(super) fn new(source: &PolicySource, caps: &[Cap], given: Option<Vec<Policy>>) -> Self {
         let folder = source.folder().filter(|_| given.is_none()).map(str::to_owned);
         let mut new = Self {
             folder,
             files: BTreeMap::new(),
             policies: given.unwrap_or_default(),
             problems: Vec::new(),
+            caps: caps.to_vec(),
             declared: KeyPaths::default(),
         };
         new.parse();
-        new.declared = PolicySet::new(new.policies.clone()).key_paths();
+        new.declared = new.key_paths();
         new
     }
 
@@ -85,8 +88,13 @@ impl ReadPolicies {
             });
         }
         self.policies = if problems.is_empty() { policies } else { Vec::new() };
-        self.declared = PolicySet::new(self.policies.clone()).key_paths();
+        self.declared = self.key_paths();
         self.problems = problems;
+    }
+
+    fn key_paths(&self) -> KeyPaths {
+        let by = if self.folder.is_some() { DeclaredBy::Repository } else { DeclaredBy::Configuration };
+        PolicySet::new(self.policies.clone()).with_caps(self.caps.clone()).declared_by(by).key_paths()
     }
 }
 
@@ -125,7 +133,8 @@ impl Reader {
             Some(named) => named.value == *branch,
             None => main || policy.fields.write.is_none(),
         });
-        PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone())
+        let by = self.settings.policies.declared_by();
+        PolicySet::new(here.cloned().collect()).with_caps(self.settings.caps.clone()).declared_by(by)
     }
 
     /// The branches that policies name, besides the main branch.

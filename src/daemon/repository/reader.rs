@@ -85,7 +85,7 @@ impl Reader {
     pub(super) fn new(settings: Arc<RepositorySettings>, mirror: Mirror, given: Option<Vec<Policy>>) -> Self {
         let first_seen = FirstSeen::new(RecordedRepository::of(&settings, &mirror));
         Self {
-            policies: ReadPolicies::new(&settings.policies, given),
+            policies: ReadPolicies::new(&settings.policies, &settings.caps, given),
             settings,
             mirror,
             branches: HashMap::new(),

@@ -1,7 +1,9 @@
 //! What policies declare, in files of every syntax: found, edited byte for byte, or refused with the reason.
 
 use super::{check_with, path, version, with_digests};
-use crate::model::{ImageTemplate, KeyPath, KeyPaths, KeyPlace, Matches, PathPattern, TextPattern, ValuePath};
+use crate::model::{
+    ClosedFiles, ImageTemplate, KeyPath, KeyPaths, KeyPlace, Matches, PathPattern, TextPattern, ValuePath,
+};
 use crate::overlay::{FileChange, OldDigest, PinEdit, PinIndex, edit_with, scan_with};
 
 /// A declaration: a path, or a pattern between slashes, with `*` behind for every match.
@@ -32,6 +34,28 @@ fn set(declared: &KeyPaths, name: &str, text: &str, to: &str) -> Result<String, 
     let after = scan_with(declared, &path(name), &new);
     assert!(after.pins.iter().all(|pin| pin.version == version(to)), "{after:#?}");
     Ok(String::from_utf8(new).unwrap())
+}
+
+#[test]
+fn what_a_cap_does_not_allow_to_be_declared_is_said_and_no_pin() {
+    let closed =
+        |glob: &str| ClosedFiles { paths: vec![PathPattern::parse(glob).unwrap()], cap: "landfall.yaml:9".into() };
+    let text = "auth: enforce\nimage: acme/api:1.2.3\n";
+    let said =
+        "prod/x.yaml: the policy `p` (p.yaml:3) declares `auth` here, which the cap at landfall.yaml:9 does not allow";
+    for place in ["auth", "re:auth: (?P<tag>[a-z]+)"] {
+        let open = declared("**", place, "acme/web");
+        let pins = |all: &KeyPaths| scan_with(all, &path("prod/x.yaml"), text.as_bytes());
+        assert_eq!(pins(&open).pins.len(), pins(&open.clone().closed_to(vec![closed("dev/**")])).pins.len());
+        let scan = pins(&open.closed_to(vec![closed("dev/**"), closed("prod/**")]));
+        assert!(!scan.pins.iter().any(|pin| pin.image == "acme/web"), "{scan:?}");
+        let shown: Vec<String> = scan.skipped.iter().map(ToString::to_string).collect();
+        let words = said.replace("`auth`", &format!("`{}`", place.trim_start_matches("re:")));
+        assert!(shown.iter().any(|shown| shown.contains(&words)), "{shown:?}");
+    }
+    // A file that is read for nothing else.
+    let scan = scan_with(&declared("**", "re:(?P<tag>x)", "a").closed_to(vec![closed("**")]), &path("Makefile"), b"x");
+    assert!(scan.pins.is_empty() && scan.skipped.len() == 1, "{scan:?}");
 }
 
 const TOML: &str = "# versions\ntitle = 'x' # 1.2.3\n[images.web]\ntag = \"1.2.3\" # keep\n[[jobs]]\nimage = 'acme/web:1.2.3'\n[[jobs]]\n\

@@ -170,6 +170,7 @@ fn a_rollback_may_ask_for_a_review_and_never_exceeds_a_cap() {
         windows: None,
         rollback: true,
         verify: None,
+        key_paths: false,
         origin: crate::policy::SourceLocation { file: "landfall.yaml".to_owned(), line: 1, column: 1 },
     };
     capped.policies = capped.policies.with_caps(vec![cap]);

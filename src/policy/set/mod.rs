@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{ImageName, KeyPaths, RepoPath, without_extension};
+use crate::model::{ClosedFiles, ImageName, KeyPaths, RepoPath, without_extension};
 
 use super::{Cap, Captures, Fields, PathPattern, Policy, SourceLocation, Sourced, Write, template};
 
@@ -36,6 +36,17 @@ const LAYOUT: [&str; 21] = [
 pub struct PolicySet {
     policies: Vec<Policy>,
     caps: Vec<Cap>,
+    by: DeclaredBy,
+}
+
+/// Whose policies they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeclaredBy {
+    /// Those of a repository, which people may change who do not run the bot.
+    #[default]
+    Repository,
+    /// Those beside the configuration.
+    Configuration,
 }
 
 /// Why a policy does or does not apply.
@@ -131,13 +142,27 @@ impl PolicySet {
     /// Policies in the order in which they are layered: file by file in name order, then as they appear.
     #[must_use]
     pub fn new(policies: Vec<Policy>) -> Self {
-        Self { policies, caps: Vec::new() }
+        Self { policies, ..Self::default() }
     }
 
-    /// What the policies declare of values that no kind of pin recognises, in order.
+    /// The same policies, of this one.
+    #[must_use]
+    pub fn declared_by(mut self, by: DeclaredBy) -> Self {
+        self.by = by;
+        self
+    }
+
+    /// What the policies declare of values that no kind of pin recognises, in order. Where a cap does not say otherwise, those of a
+    /// repository do not count in its files: they would make anything there a version that another policy writes.
     #[must_use]
     pub fn key_paths(&self) -> KeyPaths {
-        KeyPaths::new(self.policies.iter().flat_map(|policy| policy.key_paths.iter().cloned()).collect())
+        let all = KeyPaths::new(self.policies.iter().flat_map(|policy| policy.key_paths.iter().cloned()).collect());
+        let closing = self.caps.iter().filter(|cap| self.by == DeclaredBy::Repository && !cap.key_paths);
+        let closed = |cap: &Cap| {
+            let place = format!("{}:{}", cap.origin.file, cap.origin.line);
+            ClosedFiles { paths: cap.paths.clone(), cap: place.into() }
+        };
+        all.closed_to(closing.map(closed).collect())
     }
 
     /// The policies, in order.

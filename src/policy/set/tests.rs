@@ -45,6 +45,7 @@ fn cap(line: usize, pattern: &str, write: &[Write]) -> Cap {
         windows: None,
         rollback: true,
         verify: None,
+        key_paths: false,
         origin: origin(line),
     }
 }

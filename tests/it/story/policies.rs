@@ -123,6 +123,45 @@ fn caps_bound_gates_and_registries_and_check_says_what_is_beyond() {
 }
 
 #[test]
+fn under_a_cap_a_repository_s_own_policies_declare_no_values() {
+    let operator = "policies:\n  - { name: prod, paths: [\"prod/**\"], environment: prod, write: commit, tags: { semver: \"*\" } }\n";
+    let tenant = r#"policies:
+  - name: tenant
+    paths: ["**"]
+    keyPaths:
+      - { files: ["prod/**"], pattern: 'auth: "(?P<tag>\S+)"', image: "HOST/acme/web" }
+"#;
+    let caps = "caps: [{ paths: [\"prod/**\"], write: [commit] }]";
+    for (allowed, policies) in [(false, "path: .landfall"), (true, "path: .landfall"), (true, "file: policies")] {
+        let file = "kind: ConfigMap\nmetadata: { name: gateway }\ndata:\n  config: |\n    auth: \"1.2.3\"\n";
+        let world = World::setup().policies(operator).file("prod/cm.yaml", file).start();
+        world.push_all("acme/web", &["1.2.3", "1.3.0"]);
+        let tenant = tenant.replace("HOST", &world.host);
+        let mut caps = caps.to_owned();
+        if policies.starts_with("file") {
+            std::fs::create_dir(world.path("policies")).unwrap();
+            std::fs::write(world.path("policies/a.yaml"), operator).unwrap();
+            std::fs::write(world.path("policies/z.yaml"), &tenant).unwrap();
+        } else {
+            world.write(&[(".landfall/z-tenant.yaml", &tenant)]);
+            if allowed {
+                caps = caps.replace("write:", "keyPaths: true, write:");
+            }
+        }
+        let to = format!("    policies: {{ {policies} }}\n    {caps}");
+        world.configure("    policies: { path: .landfall }", &to);
+        let report = world.landfall(&["apply", "-o", "json"]).report();
+        let text = world.read("main", "prod/cm.yaml");
+        assert_eq!(text.contains("1.3.0"), allowed, "{policies}: {text} {report:#}");
+        let said = "which the cap at landfall.yaml:";
+        assert_eq!(report["problems"].to_string().contains(said), !allowed, "{policies}: {report:#}");
+        let checked = world.landfall(&["check", "--remote"]);
+        let told = format!("{}{}", checked.stdout, checked.stderr);
+        assert_eq!(told.contains(said) && told.contains("`keyPaths: true`"), !allowed, "{policies}: {told}");
+    }
+}
+
+#[test]
 fn while_a_policy_file_is_broken_nothing_is_written() {
     let world = World::web().start();
     world.push_all("acme/web", &["1.2.3", "1.3.0"]);
