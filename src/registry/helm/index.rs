@@ -92,15 +92,15 @@ impl HelmIndex {
 }
 
 impl ChartVersion {
-    /// The digest of its archive, or of what the index says of it where that has none: either changes when the version is replaced.
+    /// What stands for this version of the chart, and changes when it is replaced: a digest of its number and of the digest of its archive,
+    /// or where there is none of what else the index says. The archive's alone would not do: an index only claims it, and a new version
+    /// with that of an old one would be as old.
     pub(super) fn identity(&self, chart: &str) -> Option<Digest> {
-        let bytes = self.digest.unwrap_or_else(|| {
-            let said = format!("{chart}\n{}\n{:?}\n{:?}", self.version, self.created, self.app_version);
-            let mut bytes = [0; 32];
-            bytes.copy_from_slice(digest(&SHA256, said.as_bytes()).as_ref());
-            bytes
-        });
-        let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        let said = match &self.digest {
+            Some(archive) => format!("{chart}\n{}\narchive {archive:02x?}", self.version),
+            None => format!("{chart}\n{}\n{:?}\n{:?}", self.version, self.created, self.app_version),
+        };
+        let hex: String = digest(&SHA256, said.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
         Digest::parse(&format!("sha256:{hex}")).ok()
     }
 }
@@ -479,10 +479,7 @@ generated: 2016-10-06T16:23:20.499029981-06:00
         );
         assert_eq!((index.chart("common"), index.chart("alpine").unwrap().dropped), (None, 0));
         let newest = index.version("alpine", "0.2.0").unwrap();
-        assert_eq!(
-            newest.identity("alpine").unwrap().as_str(),
-            "sha256:99c76e403d752c84ead610644d4b1c2f2b453a74b921f422b9dcb8a7c8b559cd"
-        );
+        assert_eq!(newest.digest.map(|digest| digest[0]), Some(0x99));
         assert_eq!(newest.created.unwrap().to_string(), "2016-10-06T22:23:20.499814565Z");
         assert_eq!(newest.app_version.as_deref(), Some("3.20"));
         assert_eq!(newest.source.as_deref(), Some("https://git.example.com/alpine"));
@@ -490,6 +487,20 @@ generated: 2016-10-06T16:23:20.499029981-06:00
         assert_eq!((older.digest, older.source.as_deref()), (None, Some("https://example.com/alpine")));
         // Read as a whole, it says the same.
         assert_eq!(whole(HELM.as_bytes()).unwrap(), index);
+    }
+
+    #[test]
+    fn a_version_with_the_archive_of_another_is_another() {
+        let of = |version: &str, archive: u8| {
+            let version =
+                ChartVersion { version: version.into(), digest: Some([archive; 32]), ..ChartVersion::default() };
+            version.identity("web").unwrap()
+        };
+        assert_eq!(of("1.0.0", 1), of("1.0.0", 1));
+        assert_ne!(of("1.0.0", 1), of("1.0.0", 2), "replaced");
+        assert_ne!(of("1.0.0", 1), of("2.0.0", 1), "a new version that claims an old archive");
+        let undigested = ChartVersion { version: "1.0.0".into(), ..ChartVersion::default() };
+        assert_ne!(undigested.identity("web"), undigested.identity("api"));
     }
 
     #[test]
