@@ -341,7 +341,7 @@ fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
             let mut index = PinIndex::new();
             changes.into_iter().for_each(|change| index.update(vec![change]));
             let (pins, skipped) = shown(&index, "");
-            let found = pins.iter().chain(skipped.iter().filter(|skipped| skipped.starts_with("m/")));
+            let found = pins.iter().chain(skipped.iter().filter(|skipped| skipped.starts_with("m/hr")));
             let found: Vec<&String> = found.collect();
             assert!(found.len() == 1 && found[0].contains(&expected), "{expected}: {pins:?} {skipped:?}");
         }
