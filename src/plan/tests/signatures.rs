@@ -134,6 +134,7 @@ fn a_cap_and_the_policy_demand_independently() {
             windows: None,
             rollback: true,
             verify: Some(verify.clone()),
+            key_paths: false,
             origin: verify.origin.clone(),
         };
         (world.policies.clone().with_caps(vec![cap]), verify.value)
