@@ -248,6 +248,9 @@ struct Search<'s> {
     counted: u64,
 }
 
+/// A whole match, and its groups if `tag` is among them.
+type Found = (Range<usize>, Option<TextMatch>);
+
 /// Where a match ends, as far as the automaton can tell.
 enum End {
     Nowhere,
@@ -313,16 +316,15 @@ impl<'s> Search<'s> {
     }
 
     /// The first match from a place on, and its groups if `tag` is among them.
-    fn next(&mut self, mut from: usize) -> Result<Option<(Range<usize>, Option<TextMatch>)>, SearchLimit> {
+    fn next(&mut self, mut from: usize) -> Result<Option<Found>, SearchLimit> {
         loop {
             let end = match self.end(from)? {
                 End::Nowhere => return Ok(None),
                 End::At(end) => end,
                 End::Unknown => return self.groups(from..self.text.len(), Anchored::No),
             };
-            let start = match self.start(from..end)? {
-                Some(start) => start,
-                None => return self.groups(from..self.text.len(), Anchored::No),
+            let Some(start) = self.start(from..end)? else {
+                return self.groups(from..self.text.len(), Anchored::No);
             };
             // An empty match is between characters, not within one.
             if start == end && !self.text.is_char_boundary(end) {
@@ -374,11 +376,7 @@ impl<'s> Search<'s> {
     }
 
     /// The match within a range, by the machine that knows groups.
-    fn groups(
-        &mut self,
-        within: Range<usize>,
-        anchored: Anchored,
-    ) -> Result<Option<(Range<usize>, Option<TextMatch>)>, SearchLimit> {
+    fn groups(&mut self, within: Range<usize>, anchored: Anchored) -> Result<Option<Found>, SearchLimit> {
         let machine = &self.pattern.groups;
         let steps = (within.len() as u64 + 1) * machine.get_nfa().states().len() as u64;
         self.afford(steps)?;

@@ -243,43 +243,65 @@ fn source(name: &str, metadata: &str, url: &str) -> FileChange {
     file(name, &format!("{kind}metadata: {{{metadata}}}\nspec: {{url: '{url}'}}\n"))
 }
 
+const A: &str = "https://a.example.com/charts";
+const B: &str = "oci://b.example.com/charts";
+const FLUX: &str = "name: stable, namespace: flux";
+const OPEN: &str = "one of both has no namespace";
+
+fn found() -> String {
+    format!("{A}/web 1.2.3")
+}
+
+fn uncertain(name: &str) -> String {
+    format!(
+        "which HelmRepository {name} the chart comes from is not certain, for they have different addresses ({A}, {B})"
+    )
+}
+
+/// What comes of a release in `m/hr.yaml` beside other files, in whatever order they are read.
+fn comes_to(namespace: &str, others: &[FileChange], expected: &str) {
+    for reversed in [false, true] {
+        let mut changes = vec![release("m/hr.yaml", namespace)];
+        changes.extend(others.to_vec());
+        if reversed {
+            changes.reverse();
+        }
+        let mut index = PinIndex::new();
+        changes.into_iter().for_each(|change| index.update(vec![change]));
+        let (pins, skipped) = shown(&index, "");
+        let found = pins.iter().chain(skipped.iter().filter(|skipped| skipped.starts_with("m/hr")));
+        let found: Vec<&String> = found.collect();
+        assert!(found.len() == 1 && found[0].contains(expected), "{expected}: {pins:?} {skipped:?}");
+    }
+}
+
 #[test]
 fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
-    const A: &str = "https://a.example.com/charts";
-    const B: &str = "oci://b.example.com/charts";
     let ignore = |name: &str| file(".landfallignore", name);
-    let flux = "name: stable, namespace: flux";
-    let kustomization = |name: &str, text: &str| file(&format!("{name}/kustomization.yaml"), text);
-    let (found, open) = (format!("{A}/web 1.2.3"), "one of both has no namespace".to_owned());
-    let uncertain = |name: &str| {
-        format!(
-            "which HelmRepository {name} the chart comes from is not certain, for they have different addresses ({A}, {B})"
-        )
-    };
     for (namespace, others, expected) in [
-        ("", vec![source("m/s.yaml", "name: stable", A)], found.clone()),
-        ("", vec![source("m/s.yaml", flux, A)], found.clone()),
-        (", namespace: flux", vec![source("m/s.yaml", "name: stable", A)], found.clone()),
-        (", namespace: flux", vec![source("z/s.yaml", flux, B)], format!("{B}/web 1.2.3")),
+        ("", vec![source("m/s.yaml", "name: stable", A)], found()),
+        ("", vec![source("m/s.yaml", FLUX, A)], found()),
+        (", namespace: flux", vec![source("m/s.yaml", "name: stable", A)], found()),
+        (", namespace: flux", vec![source("z/s.yaml", FLUX, B)], format!("{B}/web 1.2.3")),
         // Anybody may declare a name in a folder of their own.
-        ("", vec![source("z/s.yaml", "name: stable", A)], open.clone()),
-        ("", vec![source("z/s.yaml", flux, A)], open.clone()),
-        (", namespace: flux", vec![source("z/s.yaml", "name: stable", A)], open.clone()),
+        ("", vec![source("z/s.yaml", "name: stable", A)], OPEN.to_owned()),
+        ("", vec![source("z/s.yaml", FLUX, A)], OPEN.to_owned()),
+        (", namespace: flux", vec![source("z/s.yaml", "name: stable", A)], OPEN.to_owned()),
         (
             ", namespace: flux",
-            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable", B)],
+            vec![source("a.yaml", FLUX, A), source("z.yaml", "name: stable", B)],
             uncertain("flux/stable"),
         ),
         (
             ", namespace: flux",
-            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable, namespace: x", B)],
-            found.clone(),
+            vec![source("a.yaml", FLUX, A), source("z.yaml", "name: stable, namespace: x", B)],
+            found(),
         ),
         // One for each cluster, with the same address, whatever its end.
         (
             ", namespace: flux",
-            vec![source("a.yaml", flux, A), source("z.yaml", "name: stable", &format!("{A}/"))],
-            found.clone(),
+            vec![source("a.yaml", FLUX, A), source("z.yaml", "name: stable", &format!("{A}/"))],
+            found(),
         ),
         ("", vec![source("m/a.yaml", "name: stable", A), source("z.yaml", "name: stable", B)], uncertain("stable")),
         (
@@ -293,7 +315,16 @@ fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
             vec![source("m/a.yaml", "name: stable", A), ignore("m/a.yaml")],
             "no file declares the HelmRepository stable".to_owned(),
         ),
-        // What a kustomization says of the files that it lists, directly or by their folders.
+    ] {
+        comes_to(namespace, &others, &expected);
+    }
+}
+
+#[test]
+fn a_kustomization_says_the_namespace_of_what_it_lists() {
+    let kustomization = |name: &str, text: &str| file(&format!("{name}/kustomization.yaml"), text);
+    for (namespace, others, expected) in [
+        // Directly, or by their folders.
         (
             ", namespace: flux",
             vec![
@@ -301,26 +332,22 @@ fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
                 kustomization("s", "resources: [s.yaml]\n"),
                 kustomization("top", "namespace: flux\nresources: [../s]\n"),
             ],
-            found.clone(),
+            found(),
         ),
         (
             ", namespace: flux",
             vec![
                 source("s/s.yaml", "name: stable", A),
                 kustomization("s", "namespace: flux\nresources: [s.yaml]\n"),
-                source("z/s.yaml", flux, B),
+                source("z/s.yaml", FLUX, B),
             ],
             uncertain("flux/stable"),
         ),
-        (
-            "",
-            vec![source("z/s.yaml", flux, A), kustomization("m", "namespace: flux\nresources: [hr.yaml]\n")],
-            found.clone(),
-        ),
+        ("", vec![source("z/s.yaml", FLUX, A), kustomization("m", "namespace: flux\nresources: [hr.yaml]\n")], found()),
         (
             ", namespace: flux",
             vec![source("s/s.yaml", "name: stable", A), kustomization("s", "namespace: flux\nresources: []\n")],
-            open.clone(),
+            OPEN.to_owned(),
         ),
         (
             ", namespace: flux",
@@ -329,22 +356,10 @@ fn a_chart_s_repository_is_found_in_any_file_where_its_namespace_is_certain() {
                 kustomization("p", "namespace: flux\nresources: [../s/s.yaml]\n"),
                 kustomization("q", "namespace: other\nresources: [../s/s.yaml]\n"),
             ],
-            open.clone(),
+            OPEN.to_owned(),
         ),
     ] {
-        for reversed in [false, true] {
-            let mut changes = vec![release("m/hr.yaml", namespace)];
-            changes.extend(others.clone());
-            if reversed {
-                changes.reverse();
-            }
-            let mut index = PinIndex::new();
-            changes.into_iter().for_each(|change| index.update(vec![change]));
-            let (pins, skipped) = shown(&index, "");
-            let found = pins.iter().chain(skipped.iter().filter(|skipped| skipped.starts_with("m/hr")));
-            let found: Vec<&String> = found.collect();
-            assert!(found.len() == 1 && found[0].contains(&expected), "{expected}: {pins:?} {skipped:?}");
-        }
+        comes_to(namespace, &others, &expected);
     }
 }
 
