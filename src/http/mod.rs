@@ -15,6 +15,7 @@
 
 pub mod address;
 pub mod entra;
+mod extent;
 pub mod jwt;
 pub mod link;
 mod proxy;
@@ -31,8 +32,9 @@ use url::Url;
 
 use crate::meter;
 
+pub use extent::{Extent, extent};
 pub use proxy::may_ask;
-pub use room::{Body, read, stream};
+pub use room::{Body, read, read_error, stream};
 pub use secrets::{SecretUrl, Secrets};
 pub(crate) use secrets::{is_token, token};
 

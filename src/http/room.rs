@@ -65,6 +65,13 @@ pub struct Body {
     place: Option<Place>,
 }
 
+impl From<Vec<u8>> for Body {
+    /// One that is held in any case, and so takes up no place.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, place: None }
+    }
+}
+
 impl std::ops::Deref for Body {
     type Target = [u8];
 
@@ -127,12 +134,40 @@ impl Room {
     }
 }
 
+impl Room {
+    /// Waits for a place for something of so many bytes, of which so many have arrived, if it has outgrown the one that it has. The
+    /// class of a new place.
+    async fn outgrown(
+        &'static self,
+        place: &mut Option<Place>,
+        host: &str,
+        (bytes, arrived): (usize, usize),
+    ) -> Option<usize> {
+        let class = self.class_of(bytes);
+        if class <= place.as_ref().map_or(0, |place| place.class) {
+            return None;
+        }
+        *place = self.place(host, class, arrived).await;
+        Some(class)
+    }
+}
+
+/// Ends when others wait for a place and its sender is too slow for them.
+async fn called_back(place: Option<&Place>, arrived: usize) {
+    let Some(Place { class, since, from, .. }) = place else { return std::future::pending().await };
+    let Some(class) = ROOM.0.get(class - 1) else { return std::future::pending().await };
+    let seconds = (arrived - from) as u64 / RATE;
+    sleep_until(*since + GRACE + Duration::from_secs(seconds)).await;
+    while class.waiting.load(Ordering::Relaxed) == 0 {
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
 impl Body {
     /// Waits for room for so many more bytes, of at most `limit` in all.
     async fn grow(&mut self, host: &str, more: usize, limit: usize) {
-        let class = ROOM.class_of(self.bytes.len() + more);
-        if class > self.place.as_ref().map_or(0, |place| place.class) {
-            self.place = ROOM.place(host, class, self.bytes.len()).await;
+        let sizes = (self.bytes.len() + more, self.bytes.len());
+        if let Some(class) = ROOM.outgrown(&mut self.place, host, sizes).await {
             // At once: what grows bit by bit is held twice each time that it moves.
             let most = ROOM.0.get(class).map_or(limit, |next| limit.min(next.above));
             self.bytes.reserve_exact(most.saturating_sub(self.bytes.len()));
@@ -141,13 +176,7 @@ impl Body {
 
     /// Ends when others wait for its place and its sender is too slow for them.
     async fn called_back(&self) {
-        let Some(Place { class, since, from, .. }) = &self.place else { return std::future::pending().await };
-        let Some(class) = ROOM.0.get(class - 1) else { return std::future::pending().await };
-        let seconds = (self.bytes.len() - from) as u64 / RATE;
-        sleep_until(*since + GRACE + Duration::from_secs(seconds)).await;
-        while class.waiting.load(Ordering::Relaxed) == 0 {
-            tokio::time::sleep(LOOK).await;
-        }
+        called_back(self.place.as_ref(), self.bytes.len()).await;
     }
 }
 
@@ -162,7 +191,7 @@ pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
         let chunk = tokio::select! {
             biased;
             chunk = response.chunk() => chunk?,
-            () = body.called_back() => return Err(slow(&body)),
+            () = body.called_back() => return Err(slow(body.place.as_ref(), body.bytes.len())),
         };
         let Some(chunk) = chunk else { return Ok(body) };
         if (body.bytes.len() + chunk.len()) as u64 > limit {
@@ -170,36 +199,48 @@ pub async fn read(mut response: Response, limit: u64) -> Result<Body, Broken> {
         }
         let room = body.grow(&host, chunk.len(), usize::try_from(limit).unwrap_or(usize::MAX));
         if timeout(WAIT, room).await.is_err() {
-            let text = format!(
-                "its answer is longer than {}, and for {} s there was no room for more of it: answers so long are \
-                 read one after the other, and this host has but a share of the places",
-                size(body.bytes.len() as u64),
-                WAIT.as_secs()
-            );
-            return Err(Broken { kind: BrokenKind::NoRoom, text });
+            return Err(no_room(body.bytes.len()));
         }
         body.bytes.extend_from_slice(&chunk);
     }
 }
 
-/// Reads an answer's body, after decompression at most `limit` bytes, and hands each part on as it arrives; nothing is held.
+/// What is read of an answer that is no success: its message is a bonus.
+const MAX_ERROR: u64 = 64 << 10;
+
+/// Reads the body of an answer that is no success. If that is long or breaks off, there is none: the status says enough.
+pub async fn read_error(response: Response) -> Body {
+    read(response, MAX_ERROR).await.unwrap_or_default()
+}
+
+/// Reads an answer's body, after decompression at most `limit` bytes, and hands each part on as it arrives. `take` says how many bytes it
+/// holds of all parts so far, which take up room as those of a body do.
 ///
 /// # Errors
-/// When it is longer or breaks off; and what `take` says of a part.
+/// As for [`read`]; and what `take` says of a part.
 pub async fn stream<E: From<Broken>>(
     mut response: Response,
     limit: u64,
-    mut take: impl FnMut(&[u8]) -> Result<(), E>,
+    mut take: impl FnMut(&[u8]) -> Result<usize, E>,
 ) -> Result<(), E> {
-    let mut taken = 0;
-    while let Some(chunk) = response.chunk().await.map_err(Broken::from)? {
-        taken += chunk.len() as u64;
-        if taken > limit {
+    let host = super::origin(response.url());
+    let (mut place, mut arrived) = (None, 0);
+    loop {
+        let chunk = tokio::select! {
+            biased;
+            chunk = response.chunk() => chunk.map_err(Broken::from)?,
+            () = called_back(place.as_ref(), arrived) => return Err(slow(place.as_ref(), arrived).into()),
+        };
+        let Some(chunk) = chunk else { return Ok(()) };
+        arrived += chunk.len();
+        if arrived as u64 > limit {
             return Err(too_long(limit).into());
         }
-        take(&chunk)?;
+        let held = take(&chunk)?;
+        if timeout(WAIT, ROOM.outgrown(&mut place, &host, (held, arrived))).await.is_err() {
+            return Err(no_room(held).into());
+        }
     }
-    Ok(())
 }
 
 fn too_long(limit: u64) -> Broken {
@@ -207,11 +248,21 @@ fn too_long(limit: u64) -> Broken {
     Broken { kind: BrokenKind::TooLong, text }
 }
 
-fn slow(body: &Body) -> Broken {
-    let taken = body.place.as_ref().map_or(Duration::ZERO, |place| place.since.elapsed());
+fn no_room(bytes: usize) -> Broken {
+    let text = format!(
+        "its answer takes up more than {}, and for {} s there was no room for more of it: answers so long are \
+         read one after the other, and this host has but a share of the places",
+        size(bytes as u64),
+        WAIT.as_secs()
+    );
+    Broken { kind: BrokenKind::NoRoom, text }
+}
+
+fn slow(place: Option<&Place>, arrived: usize) -> Broken {
+    let taken = place.map_or(Duration::ZERO, |place| place.since.elapsed());
     let text = format!(
         "its answer came so slowly ({} in {} s) that others waited for the memory that it takes up",
-        size(body.bytes.len() as u64),
+        size(arrived as u64),
         taken.as_secs()
     );
     Broken { kind: BrokenKind::NoRoom, text }
@@ -281,5 +332,13 @@ mod tests {
         drop(slow);
         drop(waiting.await.unwrap());
         assert!(!waits("c", 9 << 20).await);
+        // What is read as it arrives takes up what is held of it, however much has arrived.
+        let (mut place, mut other) = (None, None);
+        let arrived = 50 << 20;
+        assert_eq!(ROOM.outgrown(&mut place, "a", (10, arrived)).await, None);
+        assert_eq!(ROOM.outgrown(&mut place, "a", (9 << 20, arrived)).await, Some(3));
+        assert!(timeout(Duration::ZERO, ROOM.outgrown(&mut other, "b", (9 << 20, arrived))).await.is_err());
+        drop(place);
+        assert_eq!(ROOM.outgrown(&mut other, "b", (9 << 20, arrived)).await, Some(3));
     }
 }

@@ -59,7 +59,7 @@ impl Failure {
 
 /// An answer that was not a failure.
 pub(super) struct Answer {
-    pub(super) body: Vec<u8>,
+    pub(super) body: http::Body,
 }
 
 /// A client for one receiver.
@@ -130,7 +130,10 @@ impl SinkClient {
         let limited = response.headers().get("x-ratelimit-remaining").is_some_and(|left| left == "0");
         let accepted = response.headers().get("x-accepted-github-permissions").and_then(|text| text.to_str().ok());
         let accepted = accepted.filter(|text| !text.is_empty() && !status.is_success()).map(|text| self.clean(text));
-        let body = http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?.bytes;
+        let body = match status.is_success() {
+            true => http::read(response, MAX_BODY).await.map_err(|broken| self.unsent(&place, &broken))?,
+            false => http::read_error(response).await,
+        };
         if status.is_success() {
             return Ok(Answer { body });
         }

@@ -1,6 +1,6 @@
 //! Which of a login's proofs a repository accepted, where that is not the first.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -15,6 +15,11 @@ const REMEMBERED: Duration = Duration::from_secs(600);
 pub(super) struct Accepted(HashMap<String, (SecretHash, Instant)>);
 
 impl Accepted {
+    /// Forgets every repository but these.
+    pub(super) fn forget(&mut self, named: &HashSet<&str>) {
+        self.0.retain(|repository, _| named.contains(repository.as_str()));
+    }
+
     /// The proof to begin with, if that is not the first.
     pub(super) fn of(&self, repository: &str, now: Instant) -> Option<SecretHash> {
         let (proof, since) = self.0.get(repository)?;

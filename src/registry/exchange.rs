@@ -56,8 +56,8 @@ impl Ask<'_> {
 pub(super) trait BodySink: Sync {
     /// A body begins, perhaps again: what was taken in before does not count.
     fn begin(&self);
-    /// The next part of it.
-    fn take(&self, part: &[u8]) -> Result<(), Failure>;
+    /// The next part of it. How many bytes are held of all parts so far.
+    fn take(&self, part: &[u8]) -> Result<usize, Failure>;
 }
 
 /// Why a body was not taken in to its end.

@@ -1,5 +1,6 @@
 //! One registry host: its address, its HTTP client, its concurrency limit, its health.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -135,6 +136,12 @@ impl Host {
             Reach::Configured | Reach::Private => (&self.clients.own, self.clients.reach),
             Reach::Public => (&self.clients.strangers, Reach::Public),
         }
+    }
+
+    /// Forgets what was learnt of every repository but these.
+    pub(super) fn forget(&self, named: &HashSet<&str>) {
+        self.tokens.forget(named);
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).forget(named);
     }
 
     /// The login's proof that this repository accepted last, if that is not the first.

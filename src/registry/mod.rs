@@ -20,7 +20,7 @@
 //! oci-client provides the manifest types; its client does not page, retry or limit what it reads.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::future::Future;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -68,6 +68,8 @@ pub struct RegistryClient {
     limits: Limits,
     /// Hosts by canonical name; hosts without configuration are added when they are first used.
     hosts: Mutex<HashMap<String, Arc<Host>>>,
+    /// Those of them that the configuration names.
+    configured: HashSet<String>,
     /// How to log in to hosts that have no login of their own.
     login: Option<RegistryLogin>,
     /// The only hosts used besides those configured; `None`: every public one.
@@ -91,6 +93,7 @@ impl RegistryClient {
         let mut client = Self {
             limits,
             hosts: Mutex::default(),
+            configured: HashSet::new(),
             login: None,
             allowed: None,
             mirrors: HashMap::new(),
@@ -110,6 +113,7 @@ impl RegistryClient {
             )?;
             let mirrors = settings.mirrors.into_iter().map(|mirror| (mirror, name.registry().to_owned()));
             client.mirrors.extend(mirrors);
+            client.configured.insert(name.registry().to_owned());
             if client.lock().insert(name.registry().to_owned(), Arc::new(host)).is_some() {
                 return Err(bad("it is configured twice"));
             }
@@ -127,6 +131,22 @@ impl RegistryClient {
     #[must_use]
     pub fn logging_in(self, login: Option<RegistryLogin>) -> Self {
         Self { login, ..self }
+    }
+
+    /// Forgets what was learnt of every image but these: tokens, challenges, indexes, and hosts that only other images named.
+    pub fn forget(&self, named: &BTreeSet<ImageName>) {
+        let named: Vec<Cow<'_, ImageName>> = named.iter().map(|image| self.origin(image)).collect();
+        self.indexes.forget(&named.iter().filter_map(|image| image.helm_repository()).collect());
+        let mut by_host: HashMap<&str, HashSet<&str>> = HashMap::new();
+        for image in &named {
+            by_host.entry(image.registry()).or_default().insert(image.repository());
+        }
+        let none = HashSet::new();
+        self.lock().retain(|name, host| {
+            let repositories = by_host.get(name.as_str());
+            host.forget(repositories.unwrap_or(&none));
+            repositories.is_some() || self.configured.contains(name) || Arc::strong_count(host) > 1
+        });
     }
 
     /// All tags of a repository; with `previous`, only checks whether they have changed, if the registry supports that.
@@ -430,6 +450,27 @@ mod tests {
             let image = ImageName::parse(image).unwrap();
             assert_eq!(client.origin(&image).to_string(), origin);
         }
+    }
+
+    #[test]
+    fn what_nothing_names_is_forgotten() {
+        let client = RegistryClient::new(vec![HostSettings::new("r.example.com")], Limits::default()).unwrap();
+        let images = ["r.example.com/a", "nginx", "ghcr.io/a/b"].map(|name| ImageName::parse(name).unwrap());
+        for image in &images {
+            drop(client.host(image).unwrap());
+        }
+        let hosts = |client: &RegistryClient| {
+            let mut hosts: Vec<String> = client.lock().keys().cloned().collect();
+            hosts.sort();
+            hosts
+        };
+        assert_eq!(hosts(&client), ["docker.io", "ghcr.io", "r.example.com"]);
+        let used = client.host(&images[2]).unwrap();
+        client.forget(&BTreeSet::from([images[1].clone()]));
+        assert_eq!(hosts(&client), ["docker.io", "ghcr.io", "r.example.com"], "one that is in use stays");
+        drop(used);
+        client.forget(&BTreeSet::new());
+        assert_eq!(hosts(&client), ["r.example.com"]);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 //! Each repository has a slot with its own lock for each proof that is presented for it; whoever holds it fetches, and the others wait
 //! and share the result, even a failure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -24,16 +25,35 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// No token is used for longer than this, whatever it specifies.
 const LONGEST_LIFE: u64 = 24 * 3600;
 
+/// Maximum length of a token; those of real services have up to some kilobytes.
+const MAX_TOKEN: usize = 16 << 10;
+/// What all kept tokens of all hosts take up together. A token without room is used, and asked for again the next time.
+const MAX_KEPT: usize = 16 << 20;
+/// How many repositories of one host are known; of more, those that were used last.
+const MAX_REPOSITORIES: usize = 10_000;
+
+/// What the kept tokens take up.
+static KEPT: AtomicUsize = AtomicUsize::new(0);
+
 /// How many proofs a repository has slots for: proofs that are renewed leave their slots behind.
 const MAX_PROOFS: usize = 8;
 
 /// The tokens of one host, by repository.
 #[derive(Debug, Default)]
-pub(super) struct Tokens(Mutex<HashMap<String, OfRepository>>);
+pub(super) struct Tokens(Mutex<KnownRepositories>);
+
+#[derive(Debug, Default)]
+struct KnownRepositories {
+    all: HashMap<String, OfRepository>,
+    /// Grows with each use.
+    uses: u64,
+}
 
 #[derive(Debug, Default)]
 struct OfRepository {
     challenge: Option<Asked>,
+    /// Which use was the last.
+    used: u64,
     /// The one used last is the last.
     slots: Vec<(SecretHash, Arc<Slot>)>,
 }
@@ -55,6 +75,27 @@ pub(super) struct State {
 struct Token {
     header: HeaderValue,
     until: Instant,
+    _room: TokenRoom,
+}
+
+/// What a token takes up of the room for all, until it is dropped.
+#[derive(Debug)]
+struct TokenRoom {
+    of: &'static AtomicUsize,
+    bytes: usize,
+}
+
+impl TokenRoom {
+    fn take(of: &'static AtomicUsize, bytes: usize) -> Option<Self> {
+        let more = |kept: usize| kept.checked_add(bytes).filter(|kept| *kept <= MAX_KEPT);
+        of.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok().map(|_| Self { of, bytes })
+    }
+}
+
+impl Drop for TokenRoom {
+    fn drop(&mut self) {
+        self.of.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Tokens {
@@ -81,11 +122,25 @@ impl Tokens {
     }
 
     fn of<T>(&self, repository: &str, then: impl FnOnce(&mut OfRepository) -> T) -> T {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match all.get_mut(repository) {
-            Some(of) => then(of),
-            None => then(all.entry(repository.to_owned()).or_default()),
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.uses += 1;
+        let KnownRepositories { all, uses } = &mut *known;
+        if !all.contains_key(repository) && all.len() >= MAX_REPOSITORIES {
+            let oldest = all.iter().min_by_key(|(_, of)| of.used).map(|(oldest, _)| oldest.clone());
+            drop(oldest.and_then(|oldest| all.remove(&oldest)));
         }
+        let of = match all.get_mut(repository) {
+            Some(of) => of,
+            None => all.entry(repository.to_owned()).or_default(),
+        };
+        of.used = *uses;
+        then(of)
+    }
+
+    /// Forgets the tokens and challenges of every repository but these.
+    pub(super) fn forget(&self, named: &HashSet<&str>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.all.retain(|repository, _| named.contains(repository.as_str()));
     }
 }
 
@@ -118,7 +173,9 @@ impl State {
         match fetched {
             Ok((header, life)) => {
                 self.failed = None;
-                self.token = Some(Token { header: header.clone(), until: asked + life });
+                self.token = None;
+                let room = TokenRoom::take(&KEPT, header.len());
+                self.token = room.map(|room| Token { header: header.clone(), until: asked + life, _room: room });
                 Ok(header)
             }
             Err(failure) => {
@@ -163,6 +220,9 @@ pub(super) fn read(body: &[u8]) -> Result<(HeaderValue, Duration), &'static str>
     let answer: Answer = serde_json::from_slice(body).map_err(|_| "its answer is not the JSON of a token")?;
     let some = |token: Option<String>| token.filter(|token| !token.is_empty());
     let token = some(answer.token).or(some(answer.access_token)).ok_or("its answer has no token")?;
+    if token.len() > MAX_TOKEN {
+        return Err("its token is longer than 16 KiB");
+    }
     let mut header =
         HeaderValue::from_str(&format!("Bearer {token}")).map_err(|_| "its token has invalid characters")?;
     header.set_sensitive(true);
@@ -189,6 +249,28 @@ mod tests {
             assert!(Arc::ptr_eq(&first, &tokens.slot("a", &ann)));
         }
         assert_eq!(tokens.of("a", |of| of.slots.len()), MAX_PROOFS);
+    }
+
+    #[test]
+    fn tokens_of_all_hosts_and_repositories_of_one_have_a_bound() {
+        let long = |length: usize| format!("{{\"token\":\"{}\"}}", "x".repeat(length));
+        assert!(read(long(MAX_TOKEN).as_bytes()).is_ok());
+        assert!(read(long(MAX_TOKEN + 1).as_bytes()).unwrap_err().contains("16 KiB"));
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let all: Vec<TokenRoom> = std::iter::from_fn(|| TokenRoom::take(&ALL, MAX_TOKEN)).collect();
+        assert_eq!(all.len(), MAX_KEPT / MAX_TOKEN);
+        drop(all);
+        assert!(TokenRoom::take(&ALL, MAX_TOKEN).is_some());
+        let tokens = Tokens::default();
+        let ann = Proof::Anonymous.id();
+        let first = tokens.slot("first", &ann);
+        for number in 0..MAX_REPOSITORIES + 10 {
+            drop(tokens.slot(&number.to_string(), &ann));
+            assert!(Arc::ptr_eq(&first, &tokens.slot("first", &ann)), "what is used stays");
+        }
+        assert_eq!(tokens.0.lock().unwrap().all.len(), MAX_REPOSITORIES);
+        tokens.forget(&HashSet::from(["first", "unknown"]));
+        assert_eq!(tokens.0.lock().unwrap().all.keys().collect::<Vec<_>>(), ["first"]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::hint::WebhookHint;
+use crate::http;
 
 /// A webhook that is none of those that this kind of sender is documented to send.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,8 +12,7 @@ pub(super) struct UnknownShape;
 /// What a webhook tells: no hints if it is about something else.
 pub(super) type Told = Result<Vec<WebhookHint>, UnknownShape>;
 
-/// The most values, and objects among them, of a body that is parsed: a push of 2,048 commits has some 40,000 and 7,000. A value
-/// takes up to a hundred bytes in memory, and an object some hundreds, whatever little it takes in the text.
+/// The most values, and objects among them, of a body that is parsed: a push of 2,048 commits has some 40,000 and 7,000.
 const MOST_VALUES: usize = 100_000;
 const MOST_OBJECTS: usize = 20_000;
 
@@ -30,28 +30,14 @@ pub(super) enum Extent {
     Deep,
 }
 
-/// How much a JSON text is to parse. Nothing is parsed, and what is no JSON may count as anything.
+/// How much a JSON text is to parse.
 pub(super) fn extent(text: &[u8]) -> Extent {
-    let (mut values, mut objects, mut depth, mut inside, mut escaped) = (0, 0, 0_usize, false, false);
-    for byte in text {
-        match (inside, byte) {
-            (true, _) if escaped => escaped = false,
-            (true, b'\\') => escaped = true,
-            (_, b'"') => inside = !inside,
-            (false, b',') => values += 1,
-            (false, b'[' | b'{') => {
-                depth += 1;
-                values += 1;
-                objects += usize::from(*byte == b'{');
-            }
-            (false, b']' | b'}') => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        if depth > DEEPEST {
-            return Extent::Deep;
-        }
+    let found = http::extent(text);
+    match () {
+        () if found.depth > DEEPEST => Extent::Deep,
+        () if found.values <= MOST_VALUES && found.objects <= MOST_OBJECTS => Extent::Modest,
+        () => Extent::Many,
     }
-    if values <= MOST_VALUES && objects <= MOST_OBJECTS { Extent::Modest } else { Extent::Many }
 }
 
 /// A text at a path such as `/repository/name`.

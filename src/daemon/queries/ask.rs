@@ -137,8 +137,9 @@ impl Asker {
         self.clock.now()
     }
 
-    /// Forgets images that none of these queries has named for a month.
+    /// Forgets images that none of these queries has named: at once what is only in memory, after a month what is in the cache.
     pub(super) fn forget(&self, named: &BTreeSet<ImageName>) {
+        self.client.forget(named);
         if let Err(error) = self.store.forget(named, self.clock.now(), UNNAMED) {
             tracing::debug!(%error, "old images could not be removed from the cache");
         }

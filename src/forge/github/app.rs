@@ -219,7 +219,11 @@ impl App {
         let broken = |Broken { text, .. }: Broken| self.outage(&text);
         let mut response = http::send(request).await.map_err(broken)?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
-        Ok((status, headers, http::read(response, BODY_LIMIT).await.map_err(broken)?))
+        let body = match status.is_success() {
+            true => http::read(response, BODY_LIMIT).await.map_err(broken)?,
+            false => http::read_error(response).await,
+        };
+        Ok((status, headers, body))
     }
 
     fn refusal(&self, text: &str) -> NoToken {

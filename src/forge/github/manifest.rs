@@ -246,7 +246,10 @@ impl AppSite {
         let broken = |Broken { text, .. }: Broken| AppError::Unavailable(secrets.clean(&text, 300));
         let response = http::send(request.header("X-GitHub-Api-Version", "2022-11-28")).await.map_err(broken)?;
         let status = response.status();
-        let body = http::read(response, BODY_LIMIT).await.map_err(broken)?;
+        let body = match status.is_success() {
+            true => http::read(response, BODY_LIMIT).await.map_err(broken)?,
+            false => http::read_error(response).await,
+        };
         if status.is_success() {
             // The error of the parser could repeat a part of the answer.
             return serde_json::from_slice(&body).map_err(|_| AppError::Nonsense("it has another shape".to_owned()));

@@ -29,6 +29,9 @@ use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
 
 /// A page of 100 pull requests with the longest texts that forges accept is about 10 MB.
 const BODY_LIMIT: u64 = 32 << 20;
+/// The most values, and objects among them, of an answer: such a page has some 70,000 and 4,000.
+const MOST_VALUES: usize = 500_000;
+const MOST_OBJECTS: usize = 100_000;
 /// How often a repeatable request is tried, and the pauses in between.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(400);
@@ -151,7 +154,7 @@ impl ApiClient {
     }
 
     pub(super) fn read<T: DeserializeOwned>(&self, label: &str, reply: &Reply) -> Result<T, ForgeError> {
-        serde_json::from_slice(&reply.body).map_err(|error| self.nonsense(label, &error.to_string()))
+        parse(&reply.body).map_err(|reason| self.nonsense(label, &reason))
     }
 
     /// Sends the request to the repository's current address.
@@ -194,7 +197,7 @@ impl ApiClient {
 
     fn rename(&self, reply: &Reply) -> Result<(), Problem> {
         let nonsense = |text: &str| Problem::Protocol(self.clean(text));
-        let found: Value = serde_json::from_slice(&reply.body).map_err(|error| nonsense(&error.to_string()))?;
+        let found: Value = parse(&reply.body).map_err(|reason| nonsense(&reason))?;
         let name = found[self.dialect.full_name].as_str().ok_or_else(|| nonsense("the repository has no name"))?;
         (self.dialect.check_name)(name).map_err(|_| nonsense("the repository moved to an invalid name"))?;
         tracing::warn!(from = %self.configured, to = %name, "the repository has been renamed; update `forge.repository`");
@@ -272,7 +275,10 @@ impl ApiClient {
         let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         tracing::debug!(forge = self.dialect.forge, method = %ask.method, route, status = status.as_u16(), "asked the forge");
-        let body = http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?.bytes;
+        let body = match status.is_success() {
+            true => http::read(response, BODY_LIMIT).await.map_err(|broken| self.broken(broken))?,
+            false => http::read_error(response).await,
+        };
         let reply = Reply { status, headers, body };
         match problem_of(&reply, self.dialect, &self.secrets(), token.expose_secret()) {
             None => Ok(reply),
@@ -318,6 +324,15 @@ impl ForgeError {
     }
 }
 
+/// Parses an answer, unless it has far more in it than any page of 100 pull requests: what it becomes in memory is bounded, too.
+fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let extent = http::extent(body);
+    if extent.values > MOST_VALUES || extent.objects > MOST_OBJECTS {
+        return Err(format!("it has more than {MOST_VALUES} values or {MOST_OBJECTS} objects"));
+    }
+    serde_json::from_slice(body).map_err(|error| error.to_string())
+}
+
 impl Problem {
     /// Whether the same request may succeed a moment later.
     pub(in crate::forge) fn may_pass(&self) -> bool {
@@ -328,5 +343,24 @@ impl Problem {
     pub(in crate::forge) fn names_reviewers(&self) -> bool {
         let says = |message: &str| message.to_lowercase().contains("reviewer");
         matches!(self, Self::Rejected { status: 400 | 409 | 422, message } if says(message))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_with_very_many_values_is_not_parsed() {
+        let all = |of: &str, count: usize| format!("[{}]", vec![of; count].join(","));
+        for (text, parsed) in [
+            (all("0", MOST_VALUES - 1), true),
+            (all("0", MOST_VALUES + 1), false),
+            (all("{}", MOST_OBJECTS), true),
+            (all("{}", MOST_OBJECTS + 1), false),
+            (format!("[\"{}\"]", ",".repeat(2 * MOST_VALUES)), true),
+        ] {
+            assert_eq!(parse::<Value>(text.as_bytes()).is_ok(), parsed, "{text:.20}");
+        }
     }
 }

@@ -4,7 +4,8 @@
 //! last answer where the server gave some; it is read as it arrives, and what is kept of all indexes has a bound. An index that
 //! breaks off or is none at all is no answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -25,8 +26,8 @@ mod whole;
 
 /// What an index may have; the largest public ones have some 30 MB.
 const MAX_INDEX: u64 = 64 << 20;
-/// What may be held as a whole, where an index cannot be read as it arrives.
-const MAX_WHOLE: u64 = 16 << 20;
+/// What may be held as a whole, where an index cannot be read as it arrives: what it becomes in memory is several times that.
+const MAX_WHOLE: u64 = 4 << 20;
 /// What is kept of all indexes together.
 const MAX_KEPT: usize = 32 << 20;
 /// Questions about a repository's charts come within one cycle; an answer so old answers all of them.
@@ -38,7 +39,15 @@ const CHART: &str = "application/vnd.cncf.helm.config.v1+json";
 
 /// The indexes read lately, by the address of their repository.
 #[derive(Debug, Default)]
-pub(super) struct Indexes(Mutex<HashMap<String, Arc<tokio::sync::Mutex<Held>>>>);
+pub(super) struct Indexes(Mutex<HashMap<String, Arc<IndexSlot>>>);
+
+/// The place of one index.
+#[derive(Debug, Default)]
+struct IndexSlot {
+    held: tokio::sync::Mutex<Held>,
+    /// What the index in it takes up, also while somebody else has it locked.
+    size: AtomicUsize,
+}
 
 /// What is known of one index.
 #[derive(Debug, Default)]
@@ -135,7 +144,7 @@ impl Indexes {
         since: Instant,
     ) -> Result<Current, Failure> {
         let slot = self.slot(chart.repository);
-        let mut held = slot.lock().await;
+        let mut held = slot.held.lock().await;
         if held.asked.is_some_and(|at| at >= since)
             && let Some(current) = held.answer(previous)
         {
@@ -149,32 +158,47 @@ impl Indexes {
             None => *held = Held { asked: Some(began), validators: known, index: None },
             Some((index, validators)) => {
                 *held = Held { asked: Some(began), validators, index: Some(Arc::new(index)) };
-                self.make_room(chart.repository, held.size());
+                slot.size.store(held.size(), Ordering::Relaxed);
             }
         }
-        held.answer(previous).ok_or_else(|| Failure::protocol("it says \"not modified\", but was not asked"))
+        let answer = held.answer(previous);
+        slot.size.store(held.size(), Ordering::Relaxed);
+        if !self.make_room(chart.repository) {
+            // All the others are in use at this moment.
+            held.index = None;
+            slot.size.store(0, Ordering::Relaxed);
+        }
+        answer.ok_or_else(|| Failure::protocol("it says \"not modified\", but was not asked"))
     }
 
-    fn slot(&self, repository: &str) -> Arc<tokio::sync::Mutex<Held>> {
+    fn slot(&self, repository: &str) -> Arc<IndexSlot> {
         let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(repository.to_owned()).or_default())
     }
 
-    /// Drops the indexes of other repositories, the longest known first, until all together are within the bound.
-    fn make_room(&self, for_one: &str, size: usize) {
+    /// Drops the indexes of other repositories, the longest known first, until all together are within the bound; whether they are.
+    fn make_room(&self, for_one: &str) -> bool {
         let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total: usize = slots.values().map(|slot| slot.size.load(Ordering::Relaxed)).sum();
         let others = slots.iter().filter(|(repository, _)| *repository != for_one);
-        // One that is asked for at this moment is left alone.
-        let mut others: Vec<_> = others.filter_map(|(_, slot)| slot.try_lock().ok()).collect();
-        others.sort_by_key(|held| held.asked);
-        let mut total = size + others.iter().map(|held| held.size()).sum::<usize>();
-        for held in &mut others {
+        // One that is asked for at this moment is left alone, and counts.
+        let mut others: Vec<_> =
+            others.filter_map(|(_, slot)| Some((slot.held.try_lock().ok()?, &slot.size))).collect();
+        others.sort_by_key(|(held, _)| held.asked);
+        for (held, size) in &mut others {
             if total <= MAX_KEPT {
                 break;
             }
-            total -= held.size();
             held.index = None;
+            total = total.saturating_sub(size.swap(0, Ordering::Relaxed));
         }
+        total <= MAX_KEPT
+    }
+
+    /// Forgets every repository but these.
+    pub(super) fn forget(&self, named: &HashSet<String>) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|repository, slot| named.contains(repository) || Arc::strong_count(slot) > 1);
     }
 }
 
@@ -257,14 +281,58 @@ impl BodySink for Arriving {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Ok(Reader::default());
     }
 
-    fn take(&self, part: &[u8]) -> Result<(), Failure> {
+    fn take(&self, part: &[u8]) -> Result<usize, Failure> {
         let mut read = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let failed = match &mut *read {
-            Ok(reader) => reader.take(part).err(),
-            Err(error) => Some(error.clone()),
+        let error = match &mut *read {
+            Ok(reader) => match reader.take(part) {
+                Ok(()) => return Ok(reader.size()),
+                Err(error) => error,
+            },
+            Err(error) => error.clone(),
         };
-        let Some(error) = failed else { return Ok(()) };
         *read = Err(error.clone());
         Err(Failure::protocol(format!("its index.yaml cannot be used: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An index that takes up some megabytes.
+    fn large() -> Arc<HelmIndex> {
+        let mut index = HelmIndex::default();
+        for number in 0..20_000 {
+            let version = format!("1.0.{number}-{}", "x".repeat(280)).into();
+            index.add(&format!("chart-{number}"), ChartVersion { version, ..ChartVersion::default() }).unwrap();
+        }
+        Arc::new(index)
+    }
+
+    #[tokio::test]
+    async fn indexes_that_are_in_use_count_and_what_nothing_names_is_forgotten() {
+        let (indexes, index) = (Indexes::default(), large());
+        assert!(index.size() > 20_000 * (280 + size_of::<ChartVersion>()), "{}", index.size());
+        let many = MAX_KEPT / index.size();
+        let hold = |name: &str| {
+            let slot = indexes.slot(name);
+            slot.held.try_lock().unwrap().index = Some(Arc::clone(&index));
+            slot.size.store(index.size(), Ordering::Relaxed);
+            slot
+        };
+        let used: Vec<_> = (0..many).map(|number| hold(&format!("used {number}"))).collect();
+        let locked: Vec<_> = used.iter().map(|slot| slot.held.try_lock().unwrap()).collect();
+        assert!(indexes.make_room("used 0"));
+        let idle = hold("idle");
+        drop(hold("new"));
+        assert!(!indexes.make_room("new"), "all others are in use, and so there is no room for it");
+        assert!(idle.held.try_lock().unwrap().index.is_none());
+        drop(locked);
+        assert!(indexes.make_room("new"));
+        let kept: usize = indexes.0.lock().unwrap().values().map(|slot| slot.size.load(Ordering::Relaxed)).sum();
+        assert!(kept <= MAX_KEPT, "{kept}");
+        drop((used, idle));
+        indexes.forget(&HashSet::from(["new".to_owned()]));
+        assert_eq!(indexes.0.lock().unwrap().keys().collect::<Vec<_>>(), ["new"]);
     }
 }

@@ -196,6 +196,12 @@ mod tests {
     }
 
     #[test]
+    fn entries_without_a_version_count() {
+        let text = format!("{{\"entries\": {{\"web\": [{}{{}}]}}}}", "{},".repeat(500_000));
+        assert_eq!(whole(text.as_bytes()), Err(IndexError::TooMuch));
+    }
+
+    #[test]
     fn charts_without_versions_are_charts() {
         for text in ["entries: {a: , b: [], c: [{name: c}]}", "{\"entries\": {\"a\": null, \"b\": [], \"c\": [{}]}}"] {
             let index = whole(text.as_bytes()).unwrap();

@@ -144,3 +144,20 @@ fn no_log_holds_a_token() {
     assert!(log.contains("a forge may be printed"), "{log}");
     assert!(!log.contains(TOKEN), "{log}");
 }
+
+#[test]
+fn the_long_body_of_an_error_is_not_read_and_its_status_says_what_it_is() {
+    everywhere(async |scene| {
+        drop(scene.open().await);
+        let told = r#"{"message": "told by the forge", "errorMessages": ["told by the forge"], "error": {"message": "told by the forge"}}"#;
+        let long = format!("{}{}", " ".repeat(100_000), told);
+        for (body, said) in [(told.to_owned(), true), (long, false)] {
+            scene.stub.no_faults();
+            scene.stub.fault(Fault::on("GET", "").times(usize::MAX).answer(401, &[], &body));
+            let error = scene.forge.open_pulls("landfall").await.unwrap_err();
+            assert_eq!(error.code, FailureCode::Authentication, "{}: {error}", scene.kind);
+            let quoted = text(&error).contains("told by the forge");
+            assert!(!quoted || said, "{}: {error}", scene.kind);
+        }
+    });
+}

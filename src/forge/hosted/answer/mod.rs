@@ -7,7 +7,7 @@ use http::{HeaderMap, StatusCode, header};
 use super::client::WORDS;
 use super::dialect::Dialect;
 use crate::forge::error::Problem;
-use crate::http::{Secrets, link, retry};
+use crate::http::{Body, Secrets, link, retry};
 
 /// GitHub asks to wait at least a minute if a secondary limit states no time.
 const UNSAID: Duration = Duration::from_secs(60);
@@ -21,7 +21,7 @@ const QUOTAS: [(&str, &str); 2] =
 pub(in crate::forge) struct Reply {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Body,
 }
 
 /// The problem with an answer; `None` for a success.

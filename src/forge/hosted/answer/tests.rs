@@ -16,7 +16,7 @@ fn problem(status: u16, pairs: &[(&'static str, &str)], body: &str) -> Problem {
     let reply = Reply {
         status: StatusCode::from_u16(status).unwrap(),
         headers: headers(pairs),
-        body: body.as_bytes().to_vec(),
+        body: body.as_bytes().to_vec().into(),
     };
     problem_of(&reply, &GITHUB, &Secrets::new(vec![TOKEN.into()]), TOKEN).unwrap()
 }
@@ -90,7 +90,7 @@ fn limits_are_told_from_refusals() {
 fn gitlab_says_what_a_token_lacks_and_when_its_quota_is_back() {
     let problem = |status: u16, pairs: &[(&'static str, &str)], body: &str| {
         let status = StatusCode::from_u16(status).unwrap();
-        let reply = Reply { status, headers: headers(pairs), body: body.as_bytes().to_vec() };
+        let reply = Reply { status, headers: headers(pairs), body: body.as_bytes().to_vec().into() };
         problem_of(&reply, &GITLAB, &Secrets::new(vec![TOKEN.into()]), TOKEN).unwrap()
     };
     let expired = r#"{"error":"invalid_token","error_description":"Token is expired. You can either do re-authorization or token refresh."}"#;
@@ -157,7 +157,7 @@ proptest! {
         reset in "-?[0-9]{0,20}",
     ) {
         let headers = headers(&[("link", &link), ("retry-after", &after), ("x-ratelimit-reset", &reset), ("x-ratelimit-remaining", "0"), ("date", "Sun, 06 Nov 1994 08:49:37 GMT")]);
-        let reply = Reply { status: StatusCode::from_u16(status).unwrap(), headers, body };
+        let reply = Reply { status: StatusCode::from_u16(status).unwrap(), headers, body: body.into() };
         drop(next_link(&reply.headers));
         if let Some(problem) = problem_of(&reply, &GITHUB, &Secrets::new(vec![TOKEN.into()]), TOKEN) {
             let text = problem.to_string();
