@@ -29,7 +29,7 @@ use super::queries::Lookup;
 use super::report::Reports;
 use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::{Tracker, View};
-use super::vitals::Vitals;
+use super::vitals::{LONG_CYCLE, Vitals};
 use super::wake::{Waker, Woken};
 
 /// The first pause after a lost race (the same as in Kargo).
@@ -289,6 +289,23 @@ impl Bot {
     }
 }
 
+/// Waits for a cycle. One that takes long is told of once, and so is its end.
+async fn told_if_long<T>(name: &str, cycle: impl Future<Output = T>) -> T {
+    let (began, mut cycle) = (Instant::now(), std::pin::pin!(cycle));
+    if let Ok(done) = tokio::time::timeout(LONG_CYCLE, cycle.as_mut()).await {
+        return done;
+    }
+    tracing::warn!(
+        repository = name,
+        "its cycle has taken longer than {} s and goes on: reading its files and branches, or waiting for what it asks; other \
+         repositories go on, too",
+        LONG_CYCLE.as_secs()
+    );
+    let done = cycle.await;
+    tracing::warn!(repository = name, "its long cycle has ended after {} s", began.elapsed().as_secs());
+    done
+}
+
 /// The state shared by the tasks of all repositories.
 struct Shared {
     lookup: Arc<Lookup>,
@@ -347,8 +364,9 @@ impl RepositoryTask {
         let shared = Arc::clone(&self.shared);
         let _turn = shared.turns.acquire().await;
         let (runtime, name) = (Handle::current(), self.repository.name().to_owned());
+        shared.vitals.began(&name, Instant::now());
         let done = spawn_blocking(move || self.cycle_here(&runtime, since).then_some(self));
-        match done.await {
+        match told_if_long(&name, done).await {
             Ok(task) => task,
             Err(error) => {
                 tracing::error!(repository = name, %error, "its task ended because of a bug in the bot");

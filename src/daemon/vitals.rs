@@ -16,6 +16,9 @@ use super::outcome::CycleOutcome;
 /// The bounds of the histogram of durations, in seconds.
 pub const CYCLE_BUCKETS: [f64; 11] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 900.0];
 
+/// A cycle that takes longer is told of while it runs: nothing else says what keeps a repository from being written.
+pub(super) const LONG_CYCLE: Duration = Duration::from_secs(60);
+
 /// The cycles of every repository.
 #[derive(Debug)]
 pub struct Vitals(Mutex<BTreeMap<String, RepositoryVitals>>);
@@ -25,6 +28,8 @@ pub struct Vitals(Mutex<BTreeMap<String, RepositoryVitals>>);
 pub struct RepositoryVitals {
     /// When the last cycle ended; before the first one, when the bot was made.
     since: Instant,
+    /// When the cycle began that is running.
+    pub running: Option<Instant>,
     /// Whether a cycle has ended.
     pub cycled: bool,
     /// How many cycles knew everything they needed.
@@ -50,6 +55,7 @@ impl Vitals {
     pub(super) fn new<'n>(repositories: impl IntoIterator<Item = &'n str>, now: Instant) -> Self {
         let none = || RepositoryVitals {
             since: now,
+            running: None,
             cycled: false,
             good: 0,
             incomplete: 0,
@@ -63,11 +69,18 @@ impl Vitals {
         Self(Mutex::new(repositories.into_iter().map(|name| (name.to_owned(), none())).collect()))
     }
 
+    /// A cycle has begun.
+    pub(super) fn began(&self, repository: &str, now: Instant) {
+        if let Some(vitals) = self.all().get_mut(repository) {
+            vitals.running = Some(now);
+        }
+    }
+
     /// A cycle has ended.
     pub(super) fn ended(&self, outcome: &CycleOutcome, took: Duration, (now, at): (Instant, Timestamp)) {
         let mut all = self.all();
         let Some(vitals) = all.get_mut(&outcome.repository) else { return };
-        (vitals.since, vitals.cycled) = (now, true);
+        (vitals.since, vitals.cycled, vitals.running) = (now, true, None);
         if outcome.incomplete() {
             vitals.incomplete += 1;
         } else {
@@ -104,6 +117,13 @@ impl Vitals {
         self.all().iter().filter(|(_, vitals)| !vitals.cycled).map(|(name, _)| name.clone()).collect()
     }
 
+    /// For how long a repository's cycle has been running, if that is longer than a minute.
+    #[must_use]
+    pub fn long(&self, repository: &str, now: Instant) -> Option<Duration> {
+        let began = self.all().get(repository)?.running?;
+        Some(now.saturating_duration_since(began)).filter(|time| *time >= LONG_CYCLE)
+    }
+
     /// Everything, by repository.
     #[must_use]
     pub fn snapshot(&self) -> BTreeMap<String, RepositoryVitals> {
@@ -129,7 +149,10 @@ mod tests {
         assert_eq!((vitals.unread().len(), vitals.stalled(after(1800), too_long).len()), (2, 0));
         let mut outcome = CycleOutcome::new("a");
         outcome.revision = CommitId::parse(&"1".repeat(40)).ok();
+        vitals.began("a", begin);
+        assert_eq!((vitals.long("a", after(59)), vitals.long("a", after(60))), (None, Some(LONG_CYCLE)));
         vitals.ended(&outcome, Duration::from_millis(200), (after(60), Timestamp::UNIX_EPOCH));
+        assert_eq!(vitals.long("a", after(600)), None);
         assert_eq!(
             (vitals.unread(), vitals.stalled(after(1801), too_long)),
             (vec!["b".to_owned()], vec!["b".to_owned()])

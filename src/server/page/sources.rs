@@ -39,6 +39,8 @@ fn repositories(shown: &Shown) -> Vec<SourceView> {
         let more = problems.len().saturating_sub(PROBLEMS);
         problems.truncate(PROBLEMS);
         problems.extend((more > 0).then(|| format!("and {more} more")));
+        let long = shown.vitals.long(&name, tokio::time::Instant::now());
+        problems.extend(long.map(|time| format!("the cycle that is running has taken {} s so far", time.as_secs())));
         let (tone, word) = match report {
             None => (Tone::Busy, "first cycle"),
             Some(it) if it.outcome.revision.is_none() => (Tone::Bad, "cannot be read"),
