@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The name of a `HelmRepository`, as it is declared or as a `sourceRef` has it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HelmRepositoryName {
     /// Its namespace, if the file says it; otherwise whatever applies the file does.
     pub namespace: Option<String>,

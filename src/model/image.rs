@@ -442,6 +442,10 @@ impl ImageReference {
     /// # Errors
     /// When name, tag or digest is not valid.
     pub fn parse(text: &str) -> Result<Self, ImageError> {
+        // As a whole: a part of an address may be a secret.
+        if text.contains("://") {
+            return Err(ImageError { text: shorten(text), reason: "an image has no scheme" });
+        }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(Digest::parse(digest)?)),
             None => (text, None),
@@ -567,7 +571,11 @@ fn valid_component(text: &str) -> bool {
     separators.into_iter().all(|run| matches!(run, "" | "." | "_" | "__") || run.bytes().all(|b| b == b'-'))
 }
 
+/// A text for people. Where it is an address, or begins like one with a password, that is not shown.
 fn shorten(text: &str) -> String {
+    let has_user = || text.split('/').next().is_some_and(|first| first.len() < text.len() && first.contains('@'));
+    let shown = if text.contains("://") || has_user() { super::shown_address(text) } else { text.to_owned() };
+    let text = shown.as_str();
     let cut = text.char_indices().nth(80).map_or(text, |(end, _)| &text[..end]);
     let more = if cut.len() < text.len() { "…" } else { "" };
     format!("{}{more}", super::visible(cut))

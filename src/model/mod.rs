@@ -74,4 +74,4 @@ pub use verification::{
     BesideSignature, COSIGN_SIGN, Interest, PredicateType, SignatureDocument, SignatureEvidence, SignatureProof,
     SignatureVerdict, SignedThing, Signer, Verification,
 };
-pub use visible::{is_invisible, push_escaped, visible};
+pub use visible::{is_invisible, push_escaped, shown_address, visible};

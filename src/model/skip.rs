@@ -65,6 +65,7 @@ pub enum SkipReason {
     ForeignFile,
     // Whole files.
     TooLarge { megabytes: usize },
+    TooLargeOutline { kilobytes: usize },
     TooLargeBlob { bytes: u64 },
     BudgetSpent { megabytes: usize },
     NoRoom { places: usize, others: usize },
@@ -72,6 +73,8 @@ pub enum SkipReason {
     NotYaml { reason: String },
     NotParsed { syntax: &'static str, reason: String },
     TooManyPins,
+    LongKey { bytes: usize },
+    LargeVariables { bytes: usize, lines: usize },
     LfsPointer,
     BadName { reason: String },
     Unreadable { reason: String },
@@ -198,6 +201,7 @@ impl SkipReason {
             | Self::ChartAlias { .. }
             | Self::LockBeside { .. } => SkipWeight::NotUpdated,
             Self::TooLarge { .. }
+            | Self::TooLargeOutline { .. }
             | Self::TooLargeBlob { .. }
             | Self::BudgetSpent { .. }
             | Self::NoRoom { .. }
@@ -216,6 +220,8 @@ impl SkipReason {
             | Self::NotShown
             | Self::DeclaredTwice
             | Self::TooManyPins
+            | Self::LongKey { .. }
+            | Self::LargeVariables { .. }
             | Self::LfsPointer
             | Self::BadName { .. }
             | Self::Unreadable { .. }
@@ -286,6 +292,7 @@ impl fmt::Display for SkipReason {
                 f.write_str("it names images, but is neither a Kubernetes object nor Helm values (CI, Compose, …)")
             }
             Self::TooLarge { megabytes } => write!(f, "larger than {megabytes} MB"),
+            Self::TooLargeOutline { kilobytes } => write!(f, "larger than {kilobytes} KB; what its keys hold is not read"),
             Self::TooLargeBlob { bytes } => write!(f, "{bytes} bytes is too large to be read"),
             Self::BudgetSpent { megabytes } => {
                 write!(f, "not read: the YAML of this repository is larger than {megabytes} MB altogether")
@@ -297,6 +304,12 @@ impl fmt::Display for SkipReason {
                     1 => f.write_str("; another file is not read, either"),
                     others => write!(f, "; {others} other files are not read, either"),
                 }
+            }
+            Self::LongKey { bytes } => {
+                write!(f, "the keys that lead here are longer than {bytes} bytes altogether")
+            }
+            Self::LargeVariables { bytes, lines } => {
+                write!(f, "more than {bytes} bytes or {lines} lines of variables; none of them is read")
             }
             Self::NotUtf8 => f.write_str("not valid UTF-8; the whole file is left alone"),
             Self::NotParsed { syntax, reason } => {

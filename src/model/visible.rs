@@ -35,6 +35,31 @@ pub fn push_escaped(text: &mut String, c: char) {
     write!(text, "{}", c.escape_unicode()).unwrap_or_default();
 }
 
+/// An address as it may be shown: scheme, host and path. A user, a password, a query or a fragment may be secrets, whoever wrote them
+/// there.
+#[must_use]
+pub fn shown_address(text: &str) -> String {
+    let (scheme, rest) = text.find("://").map_or(("", text), |at| text.split_at(at + "://".len()));
+    let place = rest.split(['?', '#']).next().unwrap_or_default();
+    let end = place.find('/').unwrap_or(place.len());
+    let (authority, path) = place.split_at(end);
+    // A password may have a slash or a question mark in it, and then there is no host where one would be.
+    let is_host = |text: &str| {
+        let port = text.rsplit_once(':').filter(|_| !text.ends_with(']')).map_or("", |(_, port)| port);
+        port.bytes().all(|b| b.is_ascii_digit())
+    };
+    let (host, path) = match (authority.rsplit_once('@'), rest.rsplit_once('@')) {
+        (Some((before, host)), _) if !before.is_empty() || !scheme.is_empty() => (host, path),
+        (None, Some((_, behind))) if !scheme.is_empty() && !is_host(authority) => {
+            let behind = behind.split(['?', '#']).next().unwrap_or_default();
+            behind.split_at(behind.find('/').unwrap_or(behind.len()))
+        }
+        (None, None) if !scheme.is_empty() && !is_host(authority) => ("…", ""),
+        _ => (authority, path),
+    };
+    visible(&format!("{scheme}{host}{path}")).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +74,33 @@ mod tests {
             ("\u{1b}[2J", "\\u{1b}[2J"),
         ] {
             assert_eq!(visible(text), shown);
+        }
+    }
+
+    #[test]
+    fn an_address_shows_no_secret() {
+        for (address, shown) in [
+            ("https://charts.example.com/stable", "https://charts.example.com/stable"),
+            ("https://charts.example.com:8443/stable/", "https://charts.example.com:8443/stable/"),
+            ("oci://[fd00::1]:5000/a@b", "oci://[fd00::1]:5000/a@b"),
+            ("https://bot:hunter2@charts.example.com/stable", "https://charts.example.com/stable"),
+            ("https://hunter2@charts.example.com", "https://charts.example.com"),
+            ("https://@charts.example.com", "https://charts.example.com"),
+            ("https://bot:hun@ter2@charts.example.com/a", "https://charts.example.com/a"),
+            ("https://bot:hun/ter2@charts.example.com/a", "https://charts.example.com/a"),
+            ("https://bot:hun?ter2@charts.example.com/a", "https://charts.example.com/a"),
+            ("https://bot:hunter2", "https://…"),
+            ("https://charts.example.com/a?token=hunter2", "https://charts.example.com/a"),
+            ("https://charts.example.com?token=hunter2", "https://charts.example.com"),
+            ("https://charts.example.com/a#hunter2", "https://charts.example.com/a"),
+            ("bot:hunter2@charts.example.com/a", "charts.example.com/a"),
+            ("bot:hunter2@charts.example.com", "charts.example.com"),
+            ("@stable", "@stable"),
+            ("alias:stable", "alias:stable"),
+            ("a\u{202e}b", "a\\u{202e}b"),
+            ("", ""),
+        ] {
+            assert_eq!(shown_address(address), shown, "{address}");
         }
     }
 }

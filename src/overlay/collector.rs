@@ -10,13 +10,15 @@ use granit_parser::ScalarStyle;
 use super::compose::Interpolated;
 use super::literal::Literal;
 use super::referred::ChartOf;
-use super::tree::{Id, Lock, NodeKind, Scalar, Tree};
+use super::tree::{Id, Lock, MAX_KEY_PATH, NodeKind, Scalar, Tree};
+use super::{pin_text, skipped_text, weight};
 use crate::model::{
     DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
     PinRole, RepoPath, Scheme, SkipReason, Skipped, Span, Tag, Version,
 };
 
-/// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file.
+/// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file. One with a long text counts as
+/// several, as in [`FileScan::places`](super::FileScan::places).
 pub(super) const MAX_PLACES: usize = 100_000;
 
 /// A pin and the scalars it was made from.
@@ -99,6 +101,8 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) interpolated: Vec<Interpolated>,
     /// Scalars that have been handled: nothing more is reported about them.
     pub(super) seen: HashSet<Id>,
+    /// How many places are kept, by the length of their texts.
+    pub(super) kept: usize,
     /// Whether there was more than is kept for one file.
     pub(super) overflow: bool,
 }
@@ -116,6 +120,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             skips: Vec::new(),
             interpolated: Vec::new(),
             seen: HashSet::new(),
+            kept: 0,
             overflow: false,
         }
     }
@@ -149,29 +154,34 @@ impl<'t, 'a> Collector<'t, 'a> {
 
     /// Reports something about the file as a whole.
     pub(super) fn skip_file(&mut self, reason: SkipReason) {
-        if self.has_room() {
-            let skipped = Skipped::file(self.path.as_str(), reason);
+        let skipped = Skipped::file(self.path.as_str(), reason);
+        if self.has_room(skipped_text(&skipped)) {
             self.skips.push(Skip { skipped, node: None, values: false });
         }
     }
 
     fn push_skip(&mut self, line: usize, reason: SkipReason, image: Option<ImageName>, node: Option<Id>) {
-        if self.has_room() {
-            let skipped = Skipped { path: self.path.to_string(), line: Some(line), image, reason };
+        if self.overflow {
+            return;
+        }
+        let skipped = Skipped { path: self.path.to_string(), line: Some(line), image, reason };
+        if self.has_room(skipped_text(&skipped)) {
             self.skips.push(Skip { skipped, node, values: self.values });
         }
     }
 
     fn push_draft(&mut self, draft: Draft) {
-        if self.has_room() {
+        if self.has_room(pin_text(&draft.pin)) {
             self.seen.extend([draft.reference, draft.tag, draft.digest].into_iter().flatten());
             self.drafts.push(draft);
         }
     }
 
-    /// Whether another place may be kept of this file; that there was none is remembered.
-    pub(super) fn has_room(&mut self) -> bool {
-        self.overflow |= self.drafts.len() + self.skips.len() + self.interpolated.len() >= MAX_PLACES;
+    /// Whether another place with so long a text may be kept of this file, which takes its room then; that there was none is
+    /// remembered.
+    pub(super) fn has_room(&mut self, text: usize) -> bool {
+        self.kept += weight(text);
+        self.overflow |= self.kept > MAX_PLACES;
         !self.overflow
     }
 
@@ -200,14 +210,14 @@ impl<'t, 'a> Collector<'t, 'a> {
         let at = self.tail(node, &version.to_string())?;
         let location = PinLocation::Reference(self.span(node));
         let image = (reference.written, reference.name, None);
-        let pin = self.pin(kind, (node, at), image, version, location);
+        let pin = self.pin(kind, (node, at), image, version, location)?;
         self.push_draft(Draft { pin, reference: Some(node), tag: None, digest: None, values: self.values, of: None });
         Ok(())
     }
 
     /// Scalars that hold name, tag and digest separately.
     pub(super) fn parts(&mut self, kind: PinKind, parts: Parts<'_>) {
-        let Some(node) = parts.tag.or(parts.digest) else { return };
+        let Some(node) = parts.tag.or(parts.digest).filter(|_| !self.overflow) else { return };
         match ImageName::image(parts.image) {
             Ok(name) => self.named_parts(kind, name, parts),
             Err(error) => self.skip(node, not_an_image(&error)),
@@ -271,7 +281,7 @@ impl<'t, 'a> Collector<'t, 'a> {
         };
         let alias = parts.alias.map(|(name, node)| PinAlias { name: name.into(), line: self.line(node) });
         let image = (parts.image.to_owned(), name, alias);
-        let pin = self.pin(kind, (first, start), image, version, location);
+        let pin = self.pin(kind, (first, start), image, version, location).map_err(at(first))?;
         self.push_draft(Draft { pin, reference: None, tag, digest, values: self.values, of: None });
         Ok(())
     }
@@ -340,7 +350,8 @@ impl<'t, 'a> Collector<'t, 'a> {
         (image, name, alias): (String, ImageName, Option<PinAlias>),
         version: Version,
         location: PinLocation,
-    ) -> Pin {
+    ) -> Result<Pin, SkipReason> {
+        let key = self.key(node)?;
         let start = self.tree.node(node).start as usize;
         let before = self.tree.text.get(start..at).map_or(0, |text| text.chars().count());
         let column = self.tree.node(node).column as usize + before + 1;
@@ -348,19 +359,19 @@ impl<'t, 'a> Collector<'t, 'a> {
             Frame::File => (0, self.tree.document_of(node)),
             Frame::Literal { literal, document, .. } => (literal.indent, document),
         };
-        Pin {
+        Ok(Pin {
             path: self.path.clone(),
             line: self.line(node),
             column: column + indent,
             kind,
             document,
-            key: self.key(node),
+            key,
             image,
             alias,
             name,
             version,
             location,
-        }
+        })
     }
 
     /// The line of a node in the file, from 1.
@@ -376,16 +387,19 @@ impl<'t, 'a> Collector<'t, 'a> {
     }
 
     /// The key path of a node, as `scan` prints it.
-    pub(super) fn key(&self, node: Id) -> String {
-        let path = self.tree.path(node);
+    ///
+    /// # Errors
+    /// If it is longer than any real one: it would be kept with each pin below it.
+    pub(super) fn key(&self, node: Id) -> Result<String, SkipReason> {
+        let path = self.tree.path(node).ok_or(SkipReason::LongKey { bytes: MAX_KEY_PATH })?;
         let path = match self.tree.document_of(node) {
             0 => path,
             document => format!("[{document}].{path}"),
         };
-        match self.frame {
+        Ok(match self.frame {
             Frame::File => path,
             Frame::Literal { key, .. } => format!("{key}.{path}"),
-        }
+        })
     }
 
     fn span(&self, node: Id) -> Span {

@@ -38,6 +38,16 @@ pub(super) fn is_compose_file(name: &str) -> bool {
     yaml && stem.strip_prefix("compose").is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '-', '_']))
 }
 
+/// Maximum length of an image's text with variables, of the variables in it, and of what it comes to: longer ones are no images.
+pub(super) const MAX_IMAGE_TEXT: usize = 1_000;
+const MAX_VARIABLES: usize = 16;
+const MAX_WHOLE: usize = 1_000;
+
+/// Why a text, or what it comes to, is no image.
+pub(super) fn too_long() -> SkipReason {
+    SkipReason::NotAnImage { reason: format!("it is longer than {MAX_IMAGE_TEXT} characters") }
+}
+
 /// An image with variables in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interpolated {
@@ -88,6 +98,9 @@ fn parts(text: &str) -> Option<Vec<ImagePart>> {
     };
     while let Some(dollar) = text.get(at..)?.find('$').map(|length| at + length) {
         parts.push(ImagePart::Fixed(at..dollar));
+        if parts.len() > 2 * MAX_VARIABLES {
+            return None;
+        }
         let braces = text.get(dollar + 1..)?.starts_with('{');
         let start = dollar + 1 + usize::from(braces);
         let end = start + name_length(start)?;
@@ -148,6 +161,9 @@ fn resolve<'e>(text: &str, environment: Option<&'e Variables>) -> Result<Resolve
             }
         };
         let start = whole.len();
+        if start + value.len() > MAX_WHOLE {
+            return Err(by_line.map_or_else(too_long, |name| SkipReason::VariableIsNoImage { name: name.to_owned() }));
+        }
         whole.push_str(value);
         sources.push((start..whole.len(), source));
     }
@@ -330,13 +346,18 @@ pub fn every_pin(declared: &KeyPaths, path: &RepoPath, bytes: &[u8], others: &[(
     let mut composed = Composed::default();
     for (other, bytes) in others {
         let images = scan_with(declared, other, bytes).interpolated;
-        composed.add(other, &images, EnvFile::Read(path, &scan.environment));
+        composed.add(other, &images, scan.environment_of(path));
     }
     let (found, _) = composed.finish();
     scan.with(path, found)
 }
 
 impl FileScan {
+    /// What a Compose file beside it reads of this file, which is a `.env`.
+    pub(super) fn environment_of<'e>(&'e self, path: &'e RepoPath) -> EnvFile<'e> {
+        self.environment.as_ref().map_or(EnvFile::Unread, |variables| EnvFile::Read(path, variables))
+    }
+
     /// Every pin of the file by itself, those of Helm values included.
     #[must_use]
     pub fn every_pin(self, path: &RepoPath) -> Vec<Pin> {
@@ -364,7 +385,7 @@ pub fn variable_at(path: &RepoPath, bytes: &[u8], name: &str, image: &ImageName)
     if !is_env_file(path.file_name()) {
         return None;
     }
-    let variables = super::dotenv::parse(std::str::from_utf8(bytes).ok()?);
+    let variables = super::dotenv::read(std::str::from_utf8(bytes).ok()?).ok()?;
     let line = variables.get(name)?;
     super::value::read_value(&line.value, Some(&image.to_string())).ok().map(|read| read.version)
 }

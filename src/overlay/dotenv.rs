@@ -13,6 +13,10 @@ use crate::model::SkipReason;
 /// Maximum length of a value that may be an image or its version.
 const MAX_VALUE: usize = 400;
 
+/// Maximum size of a file, in bytes, and its lines: each is kept with its place, and those of real files are a few hundred.
+const MAX_BYTES: usize = 1_000_000;
+const MAX_LINES: usize = 10_000;
+
 /// A line that gives a variable its value.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct EnvLine {
@@ -71,7 +75,18 @@ pub(super) fn is_env_file(name: &str) -> bool {
 }
 
 /// The variables of a file. What is no assignment is passed over, as no image can be there.
-pub(super) fn parse(text: &str) -> Variables {
+///
+/// # Errors
+/// If it is larger than any real one.
+pub(super) fn read(text: &str) -> Result<Variables, SkipReason> {
+    let lines = || text.bytes().filter(|byte| *byte == b'\n').count();
+    if text.len() > MAX_BYTES || lines() > MAX_LINES {
+        return Err(SkipReason::LargeVariables { bytes: MAX_BYTES, lines: MAX_LINES });
+    }
+    Ok(parse(text))
+}
+
+fn parse(text: &str) -> Variables {
     let (mut lines, mut at, mut number) = (Vec::new(), 0, 0);
     while at < text.len() {
         let end = text[at..].find('\n').map_or(text.len(), |length| at + length + 1);

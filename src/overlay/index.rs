@@ -332,7 +332,7 @@ impl PinIndex {
             }
             let beside = env_beside(path);
             let environment = match beside.as_ref().map(|beside| self.files.get(beside.as_str())) {
-                Some(Some(Entry::File { path, scan, ignored: false, .. })) => EnvFile::Read(path, &scan.environment),
+                Some(Some(Entry::File { path, scan, ignored: false, .. })) => scan.environment_of(path),
                 Some(Some(_)) | None => EnvFile::Unread,
                 Some(None) => EnvFile::None,
             };

@@ -85,7 +85,7 @@ pub struct FileScan {
     /// Images of a Compose file that have variables in them.
     interpolated: Vec<compose::Interpolated>,
     /// The variables of a `.env`.
-    environment: dotenv::Variables,
+    environment: Option<dotenv::Variables>,
     /// Versions of charts whose repository is declared elsewhere.
     pub charts: Vec<ReferredChart>,
     /// Helm repositories that it declares.
@@ -103,10 +103,18 @@ impl FileScan {
         let declares = self.links.declares.iter().map(|it| it.object.namespace.len() + it.object.name.len());
         let repositories = self.repositories.iter().map(|it| it.name.name.len() + it.address.len());
         let small = links.chain(names).chain(declares).chain(repositories).map(weight).sum::<usize>();
-        let small = small + self.interpolated.len() * 4 + self.environment.len();
+        let composed = self.interpolated.iter().map(|image| 3 + weight(image.text.len() + image.key.len()));
+        let variables = self.environment.as_ref().map_or(0, dotenv::Variables::len);
+        let small = small + composed.sum::<usize>() + variables;
         let charts = self.charts.iter().map(|chart| pin_text(&chart.pin) + chart.text());
         1 + pins.chain(skipped).chain(charts).map(weight).sum::<usize>() + small / 4
     }
+}
+
+/// How much these pins take of a room for places ([`FileScan::places`]).
+#[must_use]
+pub fn places_of(pins: &[Pin]) -> usize {
+    pins.iter().map(pin_text).map(weight).sum()
 }
 
 /// Bytes of text that a place may have before it counts as two; paths and keys of real repositories stay far below.

@@ -8,6 +8,11 @@ use super::collector::Collector;
 use super::kinds::{is_helmfile, sources};
 use super::tree::Id;
 
+/// Maximum length of a path, which may stand in many places through an alias, and of the folder that it is relative to.
+const MAX_TEXT: usize = 1_000;
+/// Maximum number of names of one file.
+const MAX_NAMES: usize = 10_000;
+
 impl Collector<'_, '_> {
     /// Values files named by a document.
     pub(super) fn named_values(&self, root: Id, into: &mut Vec<String>) {
@@ -77,6 +82,9 @@ impl Collector<'_, '_> {
             let files = tree.get(*generator, "files").map_or(&[][..], |files| tree.items(files));
             for scalar in files.iter().filter_map(|file| tree.scalar(tree.target(*file))) {
                 let text = scalar.value.as_ref();
+                if text.len() > MAX_TEXT || into.len() >= MAX_NAMES {
+                    continue;
+                }
                 let (key, file) = text.split_once('=').unwrap_or((text.rsplit('/').next().unwrap_or(text), text));
                 if key.starts_with("values") || key.contains("values.y") {
                     into.extend(resolve(self.path.parent(), file));
@@ -94,7 +102,7 @@ impl Collector<'_, '_> {
     fn file(&self, node: Option<Id>, folder: &str, into: &mut Vec<String>) {
         let Some(scalar) = node.and_then(|node| self.tree.scalar(self.tree.target(node))) else { return };
         let text = scalar.value.as_ref();
-        if text.len() > 1_000 || text.contains("://") || into.len() >= 10_000 {
+        if text.len() > MAX_TEXT || folder.len() > MAX_TEXT || text.contains("://") || into.len() >= MAX_NAMES {
             return;
         }
         // Argo CD: `$ref/path` starts at the root of the source with that `ref`, `/path` at the repository's root.

@@ -101,7 +101,8 @@ fn no_text(old: &str, at: usize, value: &str) -> String {
 }
 
 fn same_variables((old, new): (&str, &str), changes: &[ScalarChange]) -> Result<(), String> {
-    let (before, after) = (dotenv::parse(old), dotenv::parse(new));
+    let refused = |reason: SkipReason| reason.to_string();
+    let (before, after) = (dotenv::read(old).map_err(refused)?, dotenv::read(new).map_err(refused)?);
     let same = |was: &EnvLine, is: &EnvLine| {
         let value = moved(old, &(was.start..was.start + was.value.len()), changes);
         was.name == is.name && value.is_some_and(|(range, value)| range.start == is.start && value == is.value)

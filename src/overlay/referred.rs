@@ -4,15 +4,20 @@
 //! Charts" (`sourceRef`, whose namespace is by default that of the object itself). The namespace of what does not say it is that of the
 //! kustomization that lists its file (kustomize: `namespace`).
 
-use super::FileScan;
-use super::collector::{Collector, is_template, not_an_image};
+use std::collections::HashMap;
+
+use super::collector::{Collector, MAX_PLACES, is_template, not_an_image};
 use super::kinds::chart_name;
 use super::tree::Id;
+use super::{FileScan, pin_text, weight};
 use crate::model::observation::group_of;
 use crate::model::{
     HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, MeantRepository, Pin, SkipReason, Skipped,
+    shown_address,
 };
 
+/// How many addresses a name may have so that each makes a pin: that of the tree, and those from before and after a change of it.
+const MAX_ADDRESSES: usize = 4;
 /// Maximum number of repositories of one file, and length of a name or an address.
 const MAX_REPOSITORIES: usize = 2_000;
 const MAX_TEXT: usize = 1_000;
@@ -44,8 +49,8 @@ impl ReferredChart {
             MeantRepository::None => Err(SkipReason::NoHelmRepository { name: wanted.to_string() }),
             MeantRepository::OneOf(one, other) => Err(SkipReason::HelmRepositories {
                 name: wanted.to_string(),
-                one: one.escape_debug().to_string(),
-                other: other.escape_debug().to_string(),
+                one: shown_address(one),
+                other: shown_address(other),
             }),
             MeantRepository::Perhaps { folder } => Err(SkipReason::HelmRepositoryOpen {
                 name: wanted.to_string(),
@@ -54,13 +59,12 @@ impl ReferredChart {
         }
     }
 
-    /// Each pin that it may be.
-    fn pins(&self, known: &HelmRepositories) -> Vec<Result<Pin, SkipReason>> {
-        let addresses = known.possible(&self.of.repository, self.pin.path.parent());
-        if addresses.is_empty() {
-            return vec![self.pin(known, None)];
+    /// Each pin that it may be. With more addresses than that, it is none in whatever tree the file is, unless one is certain.
+    fn pins(&self, known: &HelmRepositories, addresses: &[&str]) -> Vec<Result<Pin, SkipReason>> {
+        match addresses.len() {
+            1..=MAX_ADDRESSES => addresses.iter().map(|it| self.at(it)).collect(),
+            _ => vec![self.pin(known, None)],
         }
-        addresses.into_iter().map(|it| self.at(it)).collect()
     }
 
     fn at(&self, address: &str) -> Result<Pin, SkipReason> {
@@ -95,12 +99,27 @@ pub(super) fn alone(declared: &KeyPaths, mut scan: FileScan) -> FileScan {
         return scan;
     }
     let known = declared.repositories().and(&HelmRepositories::of(scan.repositories.iter().cloned()));
+    let mut addresses: HashMap<HelmRepositoryName, Vec<&str>> = HashMap::new();
+    let mut left = MAX_PLACES.saturating_sub(scan.pins.iter().map(pin_text).map(weight).sum());
     for chart in std::mem::take(&mut scan.charts) {
-        for made in chart.pins(&known) {
+        let addresses = match addresses.get(&chart.of.repository) {
+            Some(addresses) => addresses,
+            None => {
+                let found = known.possible(&chart.of.repository, chart.pin.path.parent());
+                let found = found.into_iter().take(MAX_ADDRESSES + 1).collect();
+                addresses.entry(chart.of.repository.clone()).or_insert(found)
+            }
+        };
+        for made in chart.pins(&known, addresses) {
+            left = left.saturating_sub(made.as_ref().map_or(1, |pin| weight(pin_text(pin))));
             match made {
                 Ok(pin) => scan.pins.push(pin),
                 Err(reason) => scan.skipped.push(chart.skipped(reason)),
             }
+        }
+        if left == 0 {
+            let skipped = vec![Skipped::file(chart.pin.path.as_str(), SkipReason::TooManyPins)];
+            return FileScan { skipped, ..FileScan::default() };
         }
     }
     scan.pins.sort_by(|a, b| (a.line, a.column, &a.key).cmp(&(b.line, b.column, &b.key)));

@@ -5,7 +5,9 @@ use std::sync::{Mutex, PoisonError};
 use super::collector::{Collector, Frame};
 use super::secrets::Secrets;
 use super::tree::{self, Id, Tree};
-use super::{FileScan, MAX_BYTES, ReferredChart, Syntax, dotenv, kinds, referred, terraform, text, values_names};
+use super::{
+    FileScan, MAX_BYTES, ReferredChart, Syntax, dotenv, kinds, outline, referred, terraform, text, values_names,
+};
 use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
@@ -31,7 +33,7 @@ pub fn scan_with(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan
 /// The scan of a file among others, which may say more about what is in it.
 pub(super) fn scan_among(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> FileScan {
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
-    let _alone = (bytes.len() > LARGE).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
+    let _alone = (bytes.len() > large(path)).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
     let (closed, open): (Vec<_>, Vec<_>) = declared.of(path).into_iter().partition(|it| it.closed_by().is_some());
     let mut scan = read(&open, path, bytes).unwrap_or_else(|whole| left_alone(path, whole));
     if !closed.is_empty() {
@@ -43,6 +45,14 @@ pub(super) fn scan_among(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> 
         scan.skipped.sort();
     }
     scan
+}
+
+/// From which size on a file's tree is large.
+fn large(path: &RepoPath) -> usize {
+    match Syntax::of(path) {
+        Syntax::Toml | Syntax::Hcl => outline::LARGE,
+        Syntax::Yaml | Syntax::Json | Syntax::Text => LARGE,
+    }
 }
 
 fn left_alone(path: &RepoPath, (line, reason): Whole) -> FileScan {
@@ -80,7 +90,10 @@ fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result
         terraform::scan(path, syntax, text, &mut scan);
     }
     if dotenv::is_env_file(path.file_name()) {
-        scan.environment = dotenv::parse(text);
+        match dotenv::read(text) {
+            Ok(variables) => scan.environment = Some(variables),
+            Err(reason) => scan.skipped.push(Skipped::file(path.as_str(), reason)),
+        }
         secrets = Secrets::Variables;
     }
     if !declared.is_empty() {

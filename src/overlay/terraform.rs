@@ -11,11 +11,12 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use super::collector::MAX_PLACES;
 use super::kinds::TERRAFORM;
 use super::outline::{self, Content, OutlineKey, shown};
 use super::text::Texts;
 use super::value::read_value;
-use super::{FileScan, Syntax};
+use super::{FileScan, Syntax, weight};
 use crate::model::{ImageName, ImageReference, RepoPath, SkipReason, Skipped, Tag};
 
 /// Endings of attributes that hold an image, without separators and case.
@@ -69,21 +70,30 @@ struct Attribute {
 pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileScan) {
     let mut groups: BTreeMap<Vec<String>, Vec<Attribute>> = BTreeMap::new();
     let mut texts = Texts::new(path, text);
+    let mut kept = 0;
     let visited = outline::visit(syntax, text, &mut |leaf| {
         let (group, name) = placed(leaf.path);
+        let step = |at: usize| if let Some(OutlineKey::Name(step)) = group.get(at) { step.as_str() } else { "" };
         let plain: String = name.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase();
-        let docker_image = plain == "name" && group.get(1).is_some_and(|kind| kind == "docker_image");
+        let docker_image = plain == "name" && step(1) == "docker_image";
         let is_among_images =
-            docker_image || group.last().is_some_and(|around| around.to_ascii_lowercase().ends_with("images"));
-        let attribute =
-            Attribute { plain, key: shown(leaf.path), span: leaf.span, content: leaf.content, is_among_images };
-        let of_machine = group.get(1).is_some_and(|kind| MACHINES.iter().any(|machine| kind.starts_with(machine)));
-        if attribute.matters() && !of_machine {
-            groups.entry(group).or_default().push(attribute);
+            docker_image || step(group.len().wrapping_sub(1)).to_ascii_lowercase().ends_with("images");
+        let of_machine = MACHINES.iter().any(|machine| step(1).starts_with(machine));
+        let mut attribute =
+            Attribute { plain, key: String::new(), span: leaf.span, content: leaf.content, is_among_images };
+        if !attribute.matters() || of_machine || kept > MAX_PLACES {
+            return;
         }
+        attribute.key = shown(leaf.path);
+        kept += weight(2 * attribute.key.len());
+        groups.entry(group.iter().map(step_text).collect()).or_default().push(attribute);
     });
     if let Err((line, reason)) = visited {
         scan.skipped.push(Skipped { line, ..Skipped::file(path.as_str(), reason) });
+        return;
+    }
+    if kept > MAX_PLACES {
+        scan.skipped.push(Skipped::file(path.as_str(), SkipReason::TooManyPins));
         return;
     }
     for group in groups.values() {
@@ -93,25 +103,28 @@ pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileS
 }
 
 /// What stands together with a value, and the value's name. Defaults of variables stand together, each with its variable's name.
-fn placed(path: &[OutlineKey]) -> (Vec<String>, &str) {
-    let name = |key: &OutlineKey| match key {
-        OutlineKey::Name(name) => name.clone(),
-        OutlineKey::Item(number) | OutlineKey::Nth(number) => number.to_string(),
-    };
+fn placed(path: &[OutlineKey]) -> (&[OutlineKey], &str) {
     match path {
         [OutlineKey::Name(block), OutlineKey::Name(variable), OutlineKey::Name(default)]
             if block == "variable" && default == "default" =>
         {
-            (vec![block.clone()], variable)
+            (path.get(..1).unwrap_or_default(), variable)
         }
         // In JSON, each block may be a list.
         [OutlineKey::Name(block), OutlineKey::Name(variable), OutlineKey::Item(_), OutlineKey::Name(default)]
             if block == "variable" && default == "default" =>
         {
-            (vec![block.clone()], variable)
+            (path.get(..1).unwrap_or_default(), variable)
         }
-        [before @ .., OutlineKey::Name(last)] => (before.iter().map(name).collect(), last),
-        _ => (path.iter().map(name).collect(), ""),
+        [before @ .., OutlineKey::Name(last)] => (before, last),
+        _ => (path, ""),
+    }
+}
+
+fn step_text(key: &OutlineKey) -> String {
+    match key {
+        OutlineKey::Name(name) => name.clone(),
+        OutlineKey::Item(number) | OutlineKey::Nth(number) => number.to_string(),
     }
 }
 

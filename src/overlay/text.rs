@@ -11,7 +11,7 @@ use super::kinds::KEY_PATH;
 use super::outline::{self, Content, OutlineKey};
 use super::secrets::Secrets;
 use super::value::ReadValue;
-use super::{FileScan, Syntax};
+use super::{FileScan, Syntax, skipped_text, weight};
 use crate::model::{
     DeclaredValue, Digest, ImageName, KeyPlace, Matches, PathStep, Pin, PinKind, PinLocation, RepoPath, SkipReason,
     Skipped, Span, TextMatch, TextPattern, ValuePath,
@@ -54,6 +54,8 @@ pub(super) struct Texts<'t> {
     places: Places,
     /// Which values are not shown.
     secrets: Secrets,
+    /// How many places are kept, by the length of their texts.
+    kept: usize,
     overflow: bool,
 }
 
@@ -92,20 +94,27 @@ impl<'t> Texts<'t> {
             skipped: Vec::new(),
             places: Places::default(),
             secrets: Secrets::None,
+            kept: 0,
             overflow: false,
         }
     }
 
-    fn has_room(&mut self) -> bool {
-        self.overflow |= self.pins.len() + self.skipped.len() >= MAX_PLACES;
+    /// Whether another place with so long a text may be kept, which takes its room then.
+    fn has_room(&mut self, text: usize) -> bool {
+        self.kept += weight(text);
+        self.overflow |= self.kept > MAX_PLACES;
         !self.overflow
     }
 
     /// Reports a byte of the text, or the file.
     pub(super) fn skip(&mut self, at: Option<usize>, reason: SkipReason, image: Option<ImageName>) {
-        if self.has_room() {
-            let line = at.map(|at| self.line(at));
-            self.skipped.push(Skipped { path: self.path.to_string(), line, image, reason });
+        if self.overflow {
+            return;
+        }
+        let line = at.map(|at| self.line(at));
+        let skipped = Skipped { path: self.path.to_string(), line, image, reason };
+        if self.has_room(skipped_text(&skipped)) {
+            self.skipped.push(skipped);
         }
     }
 
@@ -137,7 +146,7 @@ impl<'t> Texts<'t> {
             Some(_) => return self.skip(Some(first.start), SkipReason::DeclaredTwice, Some(read.name)),
             None => {}
         }
-        if !self.has_room() {
+        if !self.has_room(self.path.as_str().len() + key.len() + 2 * read.image.len()) {
             return;
         }
         let line = self.line(first.start);
@@ -245,8 +254,9 @@ impl<'t> Texts<'t> {
         let visited = outline::visit(syntax, self.text, &mut |leaf| {
             for (keys, found) in &mut wanted {
                 if left > 0 && leads_to(keys.steps(), leaf.path) {
-                    found.push((outline::shown(leaf.path), leaf.span.clone(), leaf.content.clone()));
-                    left -= 1;
+                    let key = outline::shown(leaf.path);
+                    left = usize::saturating_sub(left, weight(key.len() + leaf.span.len()));
+                    found.push((key, leaf.span.clone(), leaf.content.clone()));
                 }
             }
         });

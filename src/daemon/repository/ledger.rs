@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::examined::Examined;
 use crate::daemon::execute::Remote as _;
 use crate::git::{
     Blob, CameBy, GitError, KeptKey, LogEntry, MarkedCommit, MarkedLog, Mirror, TreeBudget, TreeChange, TreeEntry,
@@ -134,9 +135,13 @@ fn judge<'m>(
 ) -> Result<Vec<Judged>, GitError> {
     let recorded = entries.filter(|(_, entry)| is_within(entry, RecordLimit::BASE.allows(&entry.message)));
     let recorded: Vec<_> = recorded.filter(|(_, entry)| is_recorded(&entry.message)).collect();
-    let merges = merges(mirror, recorded.iter().map(|(came, _)| *came))?;
-    let prove = |(came, entry): &(&MarkedCommit, LogEntry)| prove(mirror, rules, entry, came.came == CameBy::Itself);
-    let proofs: Vec<Result<CommitProof, GitError>> = if recorded.len() < PARALLEL_FROM {
+    let brought = brought(mirror, rules.branch, &recorded)?;
+    // What a commit changed is dropped as soon as it is judged: many commits may each have changed very much.
+    let prove = |(came, entry): &(&MarkedCommit, LogEntry)| {
+        let proof = prove(mirror, rules, entry, came.came == CameBy::Itself)?;
+        Ok(verdicts(rules.branch, &entry.message, &proof))
+    };
+    let proofs: Vec<Result<Vec<bool>, GitError>> = if recorded.len() < PARALLEL_FROM {
         recorded.iter().map(prove).collect()
     } else {
         let threads = std::thread::available_parallelism().map_or(2, std::num::NonZero::get).min(8);
@@ -154,11 +159,10 @@ fn judge<'m>(
         });
     }
     let mut judged = Vec::new();
-    for ((came, entry), proof) in recorded.into_iter().zip(proofs) {
-        let mut verdicts = verdicts(rules.branch, &entry.message, &proof?);
-        if let CameBy::Merge(merge) = &came.came {
-            let brought = merges.get(merge).map(|proof| self::verdicts(rules.branch, &entry.message, proof));
-            let brought = brought.unwrap_or_default().into_iter().chain(std::iter::repeat(false));
+    for (((came, entry), verdicts), brought) in recorded.into_iter().zip(proofs).zip(brought) {
+        let mut verdicts = verdicts?;
+        if let CameBy::Merge(_) = &came.came {
+            let brought = brought.into_iter().chain(std::iter::repeat(false));
             verdicts.iter_mut().zip(brought).for_each(|(counts, brought)| *counts &= brought);
         }
         let counted = verdicts.iter().filter(|counts| **counts).count();
@@ -170,26 +174,35 @@ fn judge<'m>(
     Ok(judged)
 }
 
-/// What each merge that brought one of these commits changed on the branch itself. A commit beside the branch's own line may have
+/// Of each of these commits, which of its records the merge bears out that brought it: by what that changed on the branch itself. A
+/// commit beside the branch's own line may have
 /// made an update and the next one may have taken it back: only what the merge brought was ever there.
-fn merges<'m>(
+fn brought(
     mirror: &Mirror,
-    commits: impl Iterator<Item = &'m MarkedCommit>,
-) -> Result<HashMap<CommitId, CommitProof>, GitError> {
-    let mut proofs = HashMap::new();
-    for commit in commits {
-        let CameBy::Merge(merge) = &commit.came else { continue };
-        if proofs.contains_key(merge) {
-            continue;
+    branch: &BranchName,
+    recorded: &[(&MarkedCommit, LogEntry)],
+) -> Result<Vec<Vec<bool>>, GitError> {
+    let mut by_merge: HashMap<&CommitId, Vec<usize>> = HashMap::new();
+    for (at, (came, _)) in recorded.iter().enumerate() {
+        if let CameBy::Merge(merge) = &came.came {
+            by_merge.entry(merge).or_default().push(at);
         }
+    }
+    let mut brought = vec![Vec::new(); recorded.len()];
+    for (merge, commits) in by_merge {
         let entry = mirror.log_of(std::slice::from_ref(merge), usize::MAX)?.pop();
         let parent = entry.and_then(|entry| entry.parents.into_iter().next());
         let moved =
             changes(mirror, parent.as_ref(), merge)?.map(|changes| moved(mirror, (parent.as_ref(), merge), changes));
         let moved = moved.transpose()?.unwrap_or_default();
-        drop(proofs.insert(merge.clone(), CommitProof { moved, releases: ReleaseAuthority::Nobody }));
+        let proof = CommitProof { moved, releases: ReleaseAuthority::Nobody };
+        for at in commits {
+            if let (Some((_, entry)), Some(brought)) = (recorded.get(at), brought.get_mut(at)) {
+                *brought = verdicts(branch, &entry.message, &proof);
+            }
+        }
     }
-    Ok(proofs)
+    Ok(brought)
 }
 
 /// What a commit changed; `None` if the history ends there, or it changed more than any commit of the bot does.
@@ -233,7 +246,7 @@ fn prove(
     Ok(CommitProof { moved: moved(mirror, (parent, &entry.id), changes)?, releases })
 }
 
-/// The images whose declared version changed between a commit and its parent.
+/// The images whose declared version changed between a commit and its parent; none, if there are more than a repository may have.
 fn moved(
     mirror: &Mirror,
     (parent, commit): (Option<&CommitId>, &CommitId),
@@ -248,11 +261,19 @@ fn moved(
         })
         .filter(|path| is_read(&declared, path))
         .collect();
+    let mut examined = Examined::nothing();
     let before = match parent {
-        Some(parent) => versions(mirror, parent, &paths)?,
-        None => BTreeMap::new(),
+        Some(parent) => versions(mirror, parent, &paths, &mut examined)?,
+        None => Some(BTreeMap::new()),
     };
-    let now = versions(mirror, commit, &paths)?;
+    let now = if before.is_some() { versions(mirror, commit, &paths, &mut examined)? } else { None };
+    let (Some(before), Some(now)) = (before, now) else {
+        tracing::warn!(
+            "commit {} changes files with more images than are read; its records do not count",
+            commit.short()
+        );
+        return Ok(Vec::new());
+    };
     let moved = now.into_iter().filter_map(|((path, kind, key, name), to)| {
         let place = (path, kind, key, name);
         let from = before.get(&place).cloned();
@@ -265,19 +286,25 @@ fn moved(
 /// File, kind and key of a place, and its image.
 type PinIdentity = (RepoPath, PinKind, String, ImageName);
 
-/// The versions that these files declare at a commit.
+/// The versions that these files declare at a commit; `None` if there are too many.
 fn versions(
     mirror: &Mirror,
     commit: &CommitId,
     paths: &[RepoPath],
-) -> Result<BTreeMap<PinIdentity, Version>, GitError> {
+    examined: &mut Examined,
+) -> Result<Option<BTreeMap<PinIdentity, Version>>, GitError> {
     let mut versions = BTreeMap::new();
     for (path, entry) in mirror.entries(commit, paths)? {
         let TreeEntry::File { id, .. } = entry else { continue };
         let Some(Blob::Body(bytes)) = mirror.read_blobs(&[id])?.pop() else { continue };
-        for pin in every_pin(&mirror.declared(), &path, &bytes, &mirror.beside(commit, &path)?) {
+        examined.begin(bytes.len());
+        let pins = every_pin(&mirror.declared(), &path, &bytes, &mirror.beside(commit, &path)?);
+        if examined.hold(&pins).is_err() {
+            return Ok(None);
+        }
+        for pin in pins {
             versions.insert((path.clone(), pin.kind, pin.key, pin.name), pin.version);
         }
     }
-    Ok(versions)
+    Ok(Some(versions))
 }

@@ -24,6 +24,7 @@ use super::queries::Lookup;
 use super::report::{ReportedBranch, RepositoryReport};
 use super::tracker::View;
 
+mod examined;
 mod first_seen;
 mod ledger;
 mod origins;

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::examined::Examined;
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Digest, Pin, PinKind, RepoPath, Tag, Version};
@@ -140,9 +141,14 @@ fn file_as_recorded<R: Remote>(
         read => read,
     };
     let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
+    let mut examined = Examined::nothing();
+    examined.begin(old.len() + new.len());
     let declared = remote.declared();
     let there = every_pin(&declared, path, &old, &remote.beside(before, path)?);
     let here = every_pin(&declared, path, &new, &remote.beside(after, path)?);
+    if examined.hold(&there).and_then(|()| examined.hold(&here)).is_err() {
+        return Ok(Err(format!("{path} has more images than the bot reads of a repository")));
+    }
     let mut now: HashMap<(PinKind, &str), &Version> = HashMap::new();
     for pin in &here {
         now.entry((pin.kind, &pin.key)).or_insert(&pin.version);

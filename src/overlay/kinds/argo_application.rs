@@ -130,7 +130,10 @@ impl Collector<'_, '_> {
     }
 
     fn values_within(&mut self, kind: PinKind, node: Id, (literal, inner): (&Literal, &tree::Tree<'_>)) {
-        let key = self.key(node);
+        let key = match self.key(node) {
+            Ok(key) => key,
+            Err(reason) => return self.skip(node, reason),
+        };
         let document = self.tree.document_of(node);
         let frame = Frame::Literal { literal, line: self.line(node), key: &key, document };
         let mut within = Collector::new(self.path, inner, frame);
@@ -138,7 +141,8 @@ impl Collector<'_, '_> {
         if let Some(root) = inner.roots.first() {
             within.helm_values(kind, *root);
         }
-        self.overflow |= within.overflow || self.drafts.len() + within.drafts.len() >= MAX_PLACES;
+        self.kept += within.kept;
+        self.overflow |= within.overflow || self.kept > MAX_PLACES;
         // Nodes of the inner tree have no meaning in this one.
         self.skips.extend(within.skips.into_iter().map(|skip| Skip { node: None, ..skip }));
         let drafts = within.drafts.into_iter();

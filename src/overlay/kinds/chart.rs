@@ -11,7 +11,7 @@
 //! controller itself chooses one.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason, is_exact_version};
+use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason, is_exact_version, shown_address};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::referred::ChartOf;
 use crate::overlay::tree::Id;
@@ -115,7 +115,7 @@ impl Collector<'_, '_> {
         match tree.text_at(of, name) {
             _ if is_template(address) => self.skip(version, SkipReason::Template),
             _ if address.is_empty() || address.starts_with("file://") => self.skip(version, SkipReason::LocalChart),
-            _ if !address.contains("://") => self.skip(version, SkipReason::ChartAlias { name: address.to_owned() }),
+            _ if !address.contains("://") => self.skip(version, SkipReason::ChartAlias { name: shown_address(address) }),
             Some(name) => self.chart_version(address, name, version),
             None => self.skip(version, SkipReason::NoRepository),
         }
@@ -138,7 +138,7 @@ impl Collector<'_, '_> {
         let all = tree.get(root, "repositories").map_or(&[][..], |all| tree.items(all));
         let declared = all.iter().find(|it| tree.text_at(**it, "name") == Some(repository));
         let Some((declared, url)) = declared.and_then(|it| Some((*it, tree.text_at(*it, "url")?))) else {
-            return self.skip(version, SkipReason::ChartAlias { name: repository.to_owned() });
+            return self.skip(version, SkipReason::ChartAlias { name: shown_address(repository) });
         };
         let is_oci = tree.text_at(declared, "oci") == Some("true") && !url.contains("://");
         let address = format!("{}{}", if is_oci { "oci://" } else { "" }, url.trim_end_matches('/'));

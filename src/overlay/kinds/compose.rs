@@ -5,7 +5,7 @@
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, ReferenceForm, is_empty, unquoted};
-use crate::overlay::compose::{Interpolated, is_compose_file};
+use crate::overlay::compose::{Interpolated, MAX_IMAGE_TEXT, is_compose_file, too_long};
 use crate::overlay::tree::Id;
 
 pub(super) const KIND: Recognizer = Recognizer {
@@ -60,8 +60,13 @@ impl Collector<'_, '_> {
         if self.tree.scalar(image).is_none_or(|scalar| inner != scalar.value) {
             return self.skip(image, SkipReason::Escaped);
         }
+        let key = match self.key(image) {
+            Ok(key) if inner.len() <= MAX_IMAGE_TEXT => key,
+            Ok(_) => return self.skip(image, too_long()),
+            Err(reason) => return self.skip(image, reason),
+        };
         self.seen.insert(image);
-        if !self.has_room() {
+        if !self.has_room(inner.len() + key.len()) {
             return;
         }
         let node = self.tree.node(image);
@@ -72,7 +77,7 @@ impl Collector<'_, '_> {
             line: self.line(image),
             column: node.column as usize + quote + 1,
             document: self.tree.document_of(image),
-            key: self.key(image),
+            key,
             fixed,
         };
         self.interpolated.push(found);

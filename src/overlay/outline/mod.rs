@@ -7,14 +7,18 @@
 use std::ops::Range;
 
 use super::Syntax;
+use super::tree::MAX_KEY_PATH;
 use crate::model::SkipReason;
 
 mod hcl;
 mod json;
 mod toml;
 
-/// Maximum size of a file, in bytes: its parsers take many times that.
-pub(super) const MAX_BYTES: usize = 4_000_000;
+/// Maximum size of a file, in bytes: its parsers take up to 175 times that. Hand-written files and locks of real repositories stay
+/// below.
+pub(super) const MAX_BYTES: usize = 512 << 10;
+/// From this size on, a file is large: its outline is made when no other large one is.
+pub(super) const LARGE: usize = 128 << 10;
 
 /// One key on the way to a value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,20 +60,45 @@ pub(super) type Visit<'v> = &'v mut (dyn FnMut(Leaf<'_>) + Send);
 /// Why it cannot be read, and the line.
 pub(super) fn visit(syntax: Syntax, text: &str, visit: Visit<'_>) -> Result<(), (Option<usize>, SkipReason)> {
     if text.len() > MAX_BYTES {
-        return Err((None, SkipReason::TooLarge { megabytes: MAX_BYTES / 1_000_000 }));
+        return Err((None, SkipReason::TooLargeOutline { kilobytes: MAX_BYTES >> 10 }));
     }
     let broken = |at: Option<usize>, reason: String| {
-        let line = at.map(|at| text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1);
-        (line, SkipReason::NotParsed { syntax: syntax.name(), reason })
+        (at.map(|at| line_of(text, at)), SkipReason::NotParsed { syntax: syntax.name(), reason })
     };
-    match syntax {
+    let mut long = None;
+    let mut bounded = |leaf: Leaf<'_>| {
+        if long.is_none() && key_bytes(leaf.path) > MAX_KEY_PATH {
+            long = Some(leaf.span.start);
+        }
+        if long.is_none() {
+            visit(leaf);
+        }
+    };
+    let visit: Visit<'_> = &mut bounded;
+    let visited = match syntax {
         Syntax::Toml => toml::visit(text, visit).map_err(|(at, reason)| broken(at, reason)),
         Syntax::Hcl => hcl::visit(text, visit)
             .map_err(|(line, reason)| (line, SkipReason::NotParsed { syntax: syntax.name(), reason })),
         Syntax::Json => json::visit(text, visit)
             .map_err(|(line, reason)| (line, SkipReason::NotParsed { syntax: syntax.name(), reason })),
         Syntax::Yaml | Syntax::Text => Ok(()),
+    };
+    match long {
+        // It would be kept with each value below it.
+        Some(at) if visited.is_ok() => Err((Some(line_of(text, at)), SkipReason::LongKey { bytes: MAX_KEY_PATH })),
+        _ => visited,
     }
+}
+
+/// The length of all keys on the way to a value.
+fn key_bytes(path: &[OutlineKey]) -> usize {
+    let bytes = |key: &OutlineKey| if let OutlineKey::Name(name) = key { name.len() } else { 0 };
+    path.iter().map(bytes).sum()
+}
+
+/// The line of a byte, from 1.
+fn line_of(text: &str, at: usize) -> usize {
+    text.as_bytes().iter().take(at).filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// A text between quotes, if its bytes are what it says.

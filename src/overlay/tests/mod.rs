@@ -1,6 +1,7 @@
 //! Tests of the module as a whole: tables of files with their pins, tables of edits with their exact bytes, and
 //! properties over generated files.
 
+mod bounds;
 mod compose;
 mod edits;
 mod index;

@@ -300,7 +300,10 @@ fn charts_of_argo_cd() {
         (format!("targetRevision: '{{{{ .v }}}}', {chart}"), "4: a template"),
         ("targetRevision: 1.2.3, chart: web".to_owned(), "4: no repository next to the tag"),
         ("targetRevision: 1.2.3, chart: web, repoURL: '{{ .url }}'".to_owned(), "4: a template"),
-        ("targetRevision: 1.2.3, chart: web, repoURL: 'https://a:b@charts.example.com'".to_owned(), "4: `https://a:b@"),
+        (
+            "targetRevision: 1.2.3, chart: web, repoURL: 'https://a:b@charts.example.com'".to_owned(),
+            "4: `https://charts.example.com/web` is",
+        ),
         (
             "targetRevision: 1.2.3, chart: ../web, repoURL: 'https://charts.example.com'".to_owned(),
             "4: `../web` is not",

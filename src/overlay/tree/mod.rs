@@ -15,6 +15,11 @@ mod parse;
 
 pub(super) use parse::{options, parse};
 
+/// Maximum length of the keys that lead to a value, in bytes: each pin has them, and a file may have many pins below one key.
+pub(super) const MAX_KEY_PATH: usize = 1_000;
+/// How much of a key is kept where only people read it.
+const SHOWN_KEY: usize = 100;
+
 /// The number of a node.
 pub(super) type Id = u32;
 
@@ -217,13 +222,17 @@ impl<'a> Tree<'a> {
         self.roots.partition_point(|root| *root <= id).saturating_sub(1)
     }
 
-    /// The key path of a node in its document, e.g. `images[0].newTag`.
-    pub(super) fn path(&self, id: Id) -> String {
+    /// The key path of a node in its document, e.g. `images[0].newTag`; `None` if it is too long.
+    pub(super) fn path(&self, id: Id) -> Option<String> {
         let mut parts = Vec::new();
         let mut at = id;
+        let mut left = MAX_KEY_PATH;
         while let Some(parent) = self.parent(at) {
             match self.key(at) {
-                Some(key) => parts.push(key_part(key)),
+                Some(key) => {
+                    left = left.checked_sub(key.len())?;
+                    parts.push(key_part(key));
+                }
                 None if self.is_mapping(parent) => parts.push("[?]".to_owned()),
                 None => parts.push(format!("[{}]", self.node(at).slot)),
             }
@@ -236,13 +245,21 @@ impl<'a> Tree<'a> {
             }
             path.push_str(part);
         }
-        path
+        Some(path)
     }
 
     /// Why changing this node would change something else too, if there is a reason.
     pub(super) fn lock_of(&self, id: Id) -> Option<&Lock> {
         let lock = *self.locked.get(id as usize)?;
         self.locks.get((lock as usize).checked_sub(1)?)
+    }
+}
+
+/// A key for people, shortened.
+fn shown_key(key: &str) -> String {
+    match key.char_indices().nth(SHOWN_KEY) {
+        Some((end, _)) => format!("{}…", &key[..end]),
+        None => key.to_owned(),
     }
 }
 

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use granit_parser::{Event, Options, Parser, ScalarStyle, Span, Tag};
 
-use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree};
+use super::{Comment, Id, Lock, Node, NodeKind, Scalar, Tree, shown_key};
 
 /// Maximum nesting of block collections and, separately, of flow collections.
 const MAX_DEPTH: usize = 128;
 /// Maximum number of values in one file, about eighty bytes each; 8 MB of ordinary manifests have about as many.
 const MAX_NODES: usize = 1_000_000;
+
+/// Maximum length of a YAML tag: one that `%TAG` abbreviates is as long wherever it is used.
+const MAX_TAG: usize = 1_000;
 
 /// From this number of bytes on, a text may have very many values.
 const LARGE: usize = 1 << 20;
@@ -47,6 +50,10 @@ pub(in crate::overlay) fn parse<'a>(text: &'a str, marker: &str) -> Result<Tree<
         if builder.tree.nodes.len() >= MAX_NODES {
             return Err(TreeError { line: span.start.line(), reason: format!("more than {MAX_NODES} values") });
         }
+        if tag_of(&event).is_some_and(|tag| tag.handle().len() + tag.suffix().len() > MAX_TAG) {
+            let reason = format!("a tag of more than {MAX_TAG} characters");
+            return Err(TreeError { line: span.start.line(), reason });
+        }
         match event {
             Event::Comment(text, _) if text.contains(marker) => {
                 let start = small(span.start.byte_offset());
@@ -56,6 +63,15 @@ pub(in crate::overlay) fn parse<'a>(text: &'a str, marker: &str) -> Result<Tree<
         }
     }
     Ok(builder.finish())
+}
+
+fn tag_of<'e>(event: &'e Event<'_>) -> Option<&'e Tag> {
+    match event {
+        Event::Scalar(_, _, _, tag) | Event::SequenceStart(_, _, tag) | Event::MappingStart(_, _, tag) => {
+            tag.as_deref()
+        }
+        _ => None,
+    }
 }
 
 /// Offsets fit: files above 16 MB are refused before they are parsed.
@@ -201,7 +217,7 @@ impl Tree<'_> {
                 }
                 let line = self.node(key).line;
                 if let Some((first, reported)) = seen.get_mut(name.value.as_ref()) {
-                    let lock = Lock::Duplicate { key: name.value.to_string(), line };
+                    let lock = Lock::Duplicate { key: shown_key(&name.value), line };
                     if !*reported {
                         locks.push((*first, lock.clone()));
                         *reported = true;
