@@ -219,6 +219,7 @@ impl World {
             skipped: &[],
             branch: &self.branch,
             revision: &self.revision,
+            main: &self.branch,
             rules: &self.revision,
             pins: &self.pins,
             policies: &self.policies,

@@ -78,7 +78,9 @@ pub struct Snapshot<'a> {
     pub branch: &'a BranchName,
     /// Its tip, at which the pins were read.
     pub revision: &'a CommitId,
-    /// The main branch's tip, on which policies and decisions are.
+    /// The main branch, on which policies and decisions are.
+    pub main: &'a BranchName,
+    /// Its tip.
     pub rules: &'a CommitId,
     /// The pins at that tip, sorted by path and position.
     pub pins: &'a [Arc<Pin>],
@@ -148,7 +150,9 @@ pub struct Plan {
     pub branch: BranchName,
     /// The tip at planning time.
     pub revision: CommitId,
-    /// The main branch's tip, on which policies and decisions are.
+    /// The main branch, on which policies and decisions are.
+    pub main: BranchName,
+    /// Its tip.
     pub rules: CommitId,
     /// What to do, in a fixed order.
     pub actions: Vec<Action>,
@@ -495,6 +499,7 @@ pub fn plan(snapshot: &Snapshot<'_>) -> Planned {
         plan: Plan {
             branch: snapshot.branch.clone(),
             revision: snapshot.revision.clone(),
+            main: snapshot.main.clone(),
             rules: snapshot.rules.clone(),
             actions,
             holds: chosen.holds,

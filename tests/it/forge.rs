@@ -651,8 +651,8 @@ fn closing_says_why_once() {
         github.ensure(&bare("web to 1.2"), None).await.unwrap();
         stub.fault(Fault::on("PATCH", "/pulls/1").done_but(502));
         stub.fault(Fault::on("POST", "/comments").done_but(502));
-        let error = github.close(1, None, Some("bye")).await.unwrap_err();
-        assert!(text(&error).contains("POST issues/1/comments"), "{error}");
+        // Both were done, and their answers lost: that is looked up, and nothing is said twice.
+        github.close(1, None, Some("bye")).await.unwrap();
         github.close(1, None, Some("bye")).await.unwrap();
         assert_eq!((stub.pull(1).state, stub.comments().len()), ("closed", 1));
     });

@@ -109,7 +109,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let base = self.base_now(plan, self.remote.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match self.remote.is_outdated(&plan.revision, &pull.tip, &base) {
-            Ok(false) if plan.branch == self.settings.branch => self.same_rules(&plan.rules, &base).map(|()| base),
+            Ok(false) if plan.branch == plan.main => self.same_rules(plan, &base).map(|()| base),
             Ok(false) => self.rules_hold(plan).await.map(|()| base),
             Ok(true) => {
                 Err(format!("the same files changed on {} in the meantime; the next cycle tries again", plan.branch))

@@ -10,7 +10,7 @@ impl<R: Remote, P> Executor<R, P> {
     /// Checks that policies, freezes and holds, which are on the main branch, are still those of a plan for another branch;
     /// otherwise returns the reason. A push to the main branch itself fails if that has moved.
     pub(super) async fn rules_hold(&self, plan: &Plan) -> Result<(), String> {
-        let main = &self.settings.branch;
+        let main = &plan.main;
         if plan.branch == *main {
             return Ok(());
         }
@@ -21,13 +21,13 @@ impl<R: Remote, P> Executor<R, P> {
             return Ok(());
         }
         self.remote.fetch_listed(&refs, &[main.full()]).await.map_err(unreadable)?;
-        self.same_rules(&plan.rules, tip)
+        self.same_rules(plan, tip)
     }
 
-    /// The same for two commits of the main branch.
-    pub(super) fn same_rules(&self, planned: &CommitId, now: &CommitId) -> Result<(), String> {
-        let (main, folder) = (&self.settings.branch, self.settings.policies.decision_folder());
-        let changes = self.remote.changes_within(Some(planned), now, TreeBudget::REPOSITORY);
+    /// The same for a commit of the main branch.
+    pub(super) fn same_rules(&self, plan: &Plan, now: &CommitId) -> Result<(), String> {
+        let (main, folder) = (&plan.main, self.settings.policies.decision_folder());
+        let changes = self.remote.changes_within(Some(&plan.rules), now, TreeBudget::REPOSITORY);
         let changes = changes.map_err(|error| format!("{main} cannot be compared: {error}"))?;
         let is_rule = |path: &TreePath| match path {
             TreePath::Usable(path) => path.as_str().strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')),

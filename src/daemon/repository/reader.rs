@@ -417,6 +417,7 @@ impl BranchReading<'_> {
             repository: &self.reader.settings.name,
             branch: self.name,
             revision: &self.branch.tip,
+            main: &self.reader.settings.branch,
             rules: self.rules(),
             pins: &self.pins,
             skipped: &self.skipped,
@@ -447,6 +448,7 @@ impl BranchReading<'_> {
         Plan {
             branch: self.name.clone(),
             revision: self.branch.tip.clone(),
+            main: self.reader.settings.branch.clone(),
             rules: self.rules().clone(),
             actions,
             holds: Vec::new(),

@@ -126,6 +126,8 @@ impl ApiClient {
                 return Err(self.error(&label, Problem::Protocol(text)));
             }
             let ask = Ask::get("");
+            // Its place is free before the next page wants one.
+            drop(std::mem::take(&mut reply.body));
             reply = self.persist(&ask, &next).await.map_err(|problem| self.error(&label, problem))?;
             route = next;
         }

@@ -136,6 +136,7 @@ impl World {
             repository: "deploys",
             branch: &main_branch(),
             revision: &commit('1'),
+            main: &main_branch(),
             rules: &commit('1'),
             pins: &self.pins,
             policies: &self.policies,

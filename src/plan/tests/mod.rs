@@ -145,6 +145,7 @@ impl World {
             repository: "deploys",
             branch: &self.branch,
             revision: &self.revision,
+            main: &self.branch,
             rules: &self.revision,
             pins: &self.pins,
             policies: &self.policies,

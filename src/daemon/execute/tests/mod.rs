@@ -115,6 +115,7 @@ fn plan(remote: &Played, actions: Vec<Action>) -> Plan {
     Plan {
         branch: branch("main"),
         revision,
+        main: branch("main"),
         rules,
         actions,
         holds,

@@ -56,6 +56,7 @@ pub(super) fn look(world: &mut World) -> Result<Plan, Fault> {
         skipped: &[],
         branch: &world.base,
         revision: &world.tip,
+        main: &world.base,
         rules: &world.tip,
         pins: &pins,
         policies: &world.rules[world.variation].set,
