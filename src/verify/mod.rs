@@ -7,7 +7,7 @@
 //! Invariants: pure; nothing is believed before its signature is checked, and of what is believed nothing but the digest, the type and
 //! the signer is used. A key given twice in a statement is an error, so that no two readers see different statements.
 //!
-//! Design: [`statement`] reads what is signed, [`key_mode`] and [`keyless`] check by whom.
+//! Design: `statement` reads what is signed, `key_mode` and `keyless` check by whom.
 
 mod key_mode;
 mod keyless;
