@@ -72,6 +72,9 @@ struct Inner {
     declared: Mutex<KeyPaths>,
 }
 
+/// Makes the server's side of a fetch take little memory, where that is a process of ours: one thread, and small windows.
+const SERVED: &str = "--upload-pack=git -c pack.threads=1 -c pack.windowMemory=8m -c pack.deltaCacheSize=8m -c core.deltaBaseCacheLimit=8m upload-pack";
+
 impl Mirror {
     /// Sets what policies declare of its files: from now on, they are read so.
     pub fn declares(&self, declared: KeyPaths) {
@@ -321,10 +324,13 @@ impl Mirror {
             // ends.
             "--update-shallow",
         ];
-        let mut done = self.invoke("fetch", &options.map(str::to_owned), &refspecs).ended().await?;
+        // In a folder of this machine the server is our own process, within the same memory.
+        let served = self.inner.remote.url.as_path().map(|_| SERVED.to_owned());
+        let options: Vec<String> = options.map(str::to_owned).into_iter().chain(served).collect();
+        let mut done = self.invoke("fetch", &options, &refspecs).ended().await?;
         if !done.success && self.failure(&done.stderr) == FailureKind::Memory {
             let _alone = turn(&LARGE_FETCH, LARGE_FETCH_WAIT).await.ok_or_else(|| self.no_turn())?;
-            let command = self.invoke("fetch", &options.map(str::to_owned), &refspecs).alone();
+            let command = self.invoke("fetch", &options, &refspecs).alone();
             done = command.ended_within(LARGE_FETCH_TIME).await?;
         }
         self.forget_open();
@@ -625,7 +631,10 @@ mod tests {
 
     #[tokio::test]
     async fn in_a_folder_of_this_machine_the_server_has_the_memory_that_the_bot_gives() {
-        let words = "remote: fatal: inflateInit: out of memory (no message)\nfatal: git upload-pack: aborting";
+        let all = [
+            "remote: fatal: inflateInit: out of memory (no message)\nfatal: git upload-pack: aborting",
+            "remote: fatal: unable to create thread: Resource temporarily unavailable\nerror: git upload-pack: died",
+        ];
         let folder = tempfile::tempdir().unwrap();
         let folders = folder.path().join("remote.git");
         for (url, kind) in
@@ -639,7 +648,9 @@ mod tests {
                 timeout: Duration::from_secs(1),
             };
             let mirror = Mirror::open(&folder.path().join(format!("{kind:?}")), remote).await.unwrap();
-            assert_eq!(mirror.failure(words), kind, "{url}");
+            for words in all {
+                assert_eq!(mirror.failure(words), kind, "{url}: {words}");
+            }
         }
     }
 

@@ -151,7 +151,8 @@ pub(super) enum FailureKind {
 /// Phrases, in lower case, in order of precedence: the first group that matches decides.
 const WORDS: &[(FailureKind, &[&str])] = &[
     (FailureKind::RefGone, &["couldn't find remote ref"]),
-    (FailureKind::Memory, &["out of memory", "cannot allocate memory"]),
+    // A thread whose stack does not fit in is not made.
+    (FailureKind::Memory, &["out of memory", "cannot allocate memory", "unable to create thread"]),
     (FailureKind::DiskFull, &["no space left on device", "disk quota exceeded", "read-only file system"]),
     (
         FailureKind::Authentication,
