@@ -108,6 +108,15 @@ impl TreePath {
             Err(error) => odd(error.reason),
         }
     }
+
+    /// Whether it is this path, or one below it.
+    pub fn is_within(&self, place: &str) -> bool {
+        let path = match self {
+            Self::Usable(path) => path.as_str(),
+            Self::Odd { shown, .. } => shown,
+        };
+        path.strip_prefix(place).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
 }
 
 /// A limit on what one comparison of trees may find: a few kilobytes of trees that repeat each other can describe

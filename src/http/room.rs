@@ -1,6 +1,6 @@
 //! Bodies of answers, and the memory that all of them take together.
 //!
-//! Promise: the bodies that are held at one time, of all edges, take about 72 MiB at most. A server that sends slowly, or without
+//! Promise: the bodies that are held at one time, of all edges, take about 80 MiB at most. A server that sends slowly, or without
 //! end, keeps nobody else from reading: one host has but a share of the places, waiting for one ends with the request's own time,
 //! and who holds a place that others wait for must send fast enough, or loses it. Either is told as that host's problem.
 //!

@@ -79,17 +79,11 @@ impl Secrets {
 
     /// Those of a file that is not YAML as it stands.
     pub(super) fn of_text(text: &str) -> Self {
-        let is_secret = |line: &str| {
-            // In a list, or in JSON, the key is not the first on its line.
-            let key = line.trim_start_matches([' ', '\t', '-', '{', '"', '\'']).strip_prefix("kind");
-            let value =
-                key.map(|rest| rest.trim_start_matches(['"', '\'', ' '])).and_then(|rest| rest.strip_prefix(':'));
-            let value = value.map(|rest| rest.trim_start().trim_start_matches(['"', '\'']));
-            value.and_then(|rest| rest.strip_prefix("Secret")).is_some_and(|rest| {
-                rest.chars().next().is_none_or(|next| !next.is_ascii_alphanumeric() && !matches!(next, '-' | '_' | '.'))
-            })
-        };
-        if text.lines().any(is_secret) { Self::Everywhere } else { Self::None }
+        let is_comment = |line: &&str| line.trim_start().starts_with('#');
+        match text.lines().filter(|line| !is_comment(line)).any(names_secret) {
+            true => Self::Everywhere,
+            false => Self::None,
+        }
     }
 
     /// Whether the value at a byte may be one.
@@ -107,6 +101,19 @@ impl Secrets {
     }
 }
 
+/// Whether a line gives the kind `Secret`, anywhere in it: in JSON and in a flow mapping, the key is not the first.
+fn names_secret(line: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let quote = ['"', '\''];
+    line.match_indices("kind").any(|(at, key)| {
+        let before = line[..at].chars().next_back();
+        let value = line[at + key.len()..].trim_start_matches(quote).trim_start().strip_prefix(':');
+        let value = value.map(|rest| rest.trim_start().trim_start_matches(quote));
+        let rest = value.and_then(|value| value.strip_prefix("Secret"));
+        !before.is_some_and(is_word) && rest.is_some_and(|rest| !rest.starts_with(is_word))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -121,11 +128,18 @@ mod tests {
             "- kind: Secret\r\n",
             "{\"kind\": \"Secret\", {{ x }}",
             "kind : Secret",
+            "{\"apiVersion\":\"v1\",\"kind\":\"Secret\",\"data\":{{ x }}",
         ] {
             assert!(matches!(Secrets::of_text(text), Secrets::Everywhere), "{text}");
         }
-        for text in ["kind: SecretStore", "kind: Secret-like", "# of kind: Secret", "kinds: Secret", "kind: ConfigMap"]
-        {
+        for text in [
+            "kind: SecretStore",
+            "kind: Secret-like",
+            "# of kind: Secret",
+            "kinds: Secret",
+            "mankind: Secret",
+            "kind: ConfigMap",
+        ] {
             assert!(matches!(Secrets::of_text(text), Secrets::None), "{text}");
         }
     }

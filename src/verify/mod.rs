@@ -83,10 +83,13 @@ impl<'a> Search<'a> {
             proofs.sort_by(|one, other| one.what.cmp(&other.what));
             return SignatureVerdict::Verified(SignatureEvidence { digest: digest.clone(), proofs });
         }
-        let missing = missing.join(" and ");
+        let (missing_count, missing) = (missing.len(), missing.join(" and "));
         let (digest, signer) = (self.digest, &self.demand.signer);
         let reason = match self.refused.as_slice() {
-            [] => format!("{digest} is not signed: its registry has no {missing} of it, by whomever"),
+            [] if self.demand.wanted.len() == missing_count => {
+                format!("{digest} is not signed: its registry has no {missing} of it from anyone")
+            }
+            [] => format!("{digest} has no {missing}: its registry has none from anyone"),
             refused => format!("{digest} has no {missing} by {signer}: {}", reasons(refused)),
         };
         SignatureVerdict::Refused { reason }

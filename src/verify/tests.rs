@@ -157,6 +157,9 @@ fn everything_demanded_must_be_there() {
     let demand = by_keys(&key.pem(), &["slsaprovenance", "https://example.com/scan"]);
     let (signed, slsa, scan) = (about(COSIGN_SIGN), about(SLSA), about("https://example.com/scan"));
     assert!(refused(&demand, &[]).contains("not signed"));
+    let why = refused(&demand, std::slice::from_ref(&signed));
+    assert!(why.contains("has no attestation") && why.contains("none from anyone"), "{why}");
+    assert!(!why.contains("not signed"), "{why}");
     let why = refused(&demand, &[signed.clone(), scan.clone(), about("https://example.com/else")]);
     assert!(why.contains("no attestation slsaprovenance by key") && why.contains("https://example.com/else"), "{why}");
     // An attestation is no signature, and a signature attests nothing.

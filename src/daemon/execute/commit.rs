@@ -119,9 +119,9 @@ impl<R: Remote, P> Executor<R, P> {
 
     /// Pushes a commit of a plan, unless somebody has decided something else since it was made.
     async fn push_as_planned(&self, way: &Underway<'_>, commit: &CommitId) -> Result<RefResult, GitError> {
-        match self.rules_hold(way.plan).await {
-            Ok(()) => self.push_commit(&way.plan.branch, &way.tip, commit).await,
-            Err(message) => Ok(RefResult::LostRace { message }),
+        match self.rules_hold(way.plan, None).await? {
+            None => self.push_commit(&way.plan.branch, &way.tip, commit).await,
+            Some(message) => Ok(RefResult::LostRace { message }),
         }
     }
 

@@ -1,9 +1,8 @@
 //! Commits as whoever makes this repository's commits makes them, and what is remembered where they do not.
 //!
 //! Promise: nobody is asked in vain. After an error that is about no action in particular, no other action of the plan is tried, be it
-//! a new pull request or one that is brought up to date; what
-//! is wrong in the configuration, and what the remote refuses of a commit that somebody else had to make, is told again for
-//! ten minutes, without another request.
+//! a new pull request or one that is brought up to date; what is wrong in the configuration, and what the remote refuses of a commit
+//! that somebody else had to make, is reported again for ten minutes, without another request.
 
 use std::collections::HashMap;
 use std::sync::{MutexGuard, PoisonError};

@@ -109,12 +109,17 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         let base = self.base_now(plan, self.remote.ls_remote().await).await;
         let base = base.map_err(|error| format!("{} cannot be read again: {}", plan.branch, error.message))?;
         match self.remote.is_outdated(&plan.revision, &pull.tip, &base) {
-            Ok(false) if plan.branch == plan.main => self.same_rules(plan, &base).map(|()| base),
-            Ok(false) => self.rules_hold(plan).await.map(|()| base),
+            Ok(false) => {}
             Ok(true) => {
-                Err(format!("the same files changed on {} in the meantime; the next cycle tries again", plan.branch))
+                let branch = &plan.branch;
+                return Err(format!("the same files changed on {branch} in the meantime; the next cycle tries again"));
             }
-            Err(error) => Err(format!("{} cannot be compared: {error}", plan.branch)),
+            Err(error) => return Err(format!("{} cannot be compared: {error}", plan.branch)),
+        }
+        match self.rules_hold(plan, Some(&base)).await {
+            Ok(None) => Ok(base),
+            Ok(Some(reason)) => Err(reason),
+            Err(error) => Err(format!("{} cannot be read again: {error}", plan.main)),
         }
     }
 
@@ -139,7 +144,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
             Ok(tip) => {
                 let found = self.remote.is_ancestor(commit, &tip).unwrap_or(false);
                 if !found {
-                    tracing::warn!(repository = self.settings.name, %commit, branch = %plan.branch, "the forge has merged a pull request as a commit that is not on its base; look where it went");
+                    tracing::warn!(repository = self.settings.name, %commit, branch = %plan.branch, "the forge merged a pull request as a commit that is not on its base branch; next: look at the pull request for the branch that it went to");
                 }
                 found
             }

@@ -69,11 +69,11 @@ fn why_not(update: &Update, now: &BTreeMap<(ImageName, Tag), Answer<Digest>>) ->
     match now.get(&key) {
         Some(Answer::Known(digest)) if digest == verified => None,
         Some(Answer::Known(digest)) => Some(format!(
-            "{name}:{tag} was verified as {verified} and is {digest} by now, so nothing is written; the next cycle verifies that"
+            "{name}:{tag} was verified as {verified} but is now {digest}, so nothing is written; the next cycle verifies it again"
         )),
         Some(Answer::Absent { message } | Answer::Failed { message, .. }) => {
-            Some(format!("whether {name}:{tag} is still {verified}, which was verified, is unknown: {message}"))
+            Some(format!("it is unknown whether {name}:{tag} is still {verified}, which was verified: {message}"))
         }
-        None => Some(format!("whether {name}:{tag} is still {verified}, which was verified, is unknown")),
+        None => Some(format!("it is unknown whether {name}:{tag} is still {verified}, which was verified")),
     }
 }

@@ -110,7 +110,7 @@ pub(super) fn changes(
         }
         found => (found?, None),
     };
-    let ignore_moved = found.iter().any(|change| is_ignore_place(&change.path));
+    let ignore_moved = found.iter().any(|change| change.path.is_within(IGNORE_FILE));
     for change in found {
         sort(change, folders, (&mut changed, &mut files), &mut wanted);
     }
@@ -250,15 +250,6 @@ fn sort(
         Some(reason) => FileChange::Special { path: shown, reason },
         None => FileChange::Gone { path: shown },
     });
-}
-
-/// Whether a path is that of the ignore file, or below it.
-fn is_ignore_place(path: &TreePath) -> bool {
-    let path = match path {
-        TreePath::Usable(path) => path.as_str(),
-        TreePath::Odd { shown, .. } => shown,
-    };
-    path.strip_prefix(IGNORE_FILE).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What is in place of the ignore file, if no change of it says so: what is below a folder comes and goes on its own. A folder

@@ -108,7 +108,7 @@ impl CloudPerson {
         self.nickname.as_deref().filter(|name| !name.is_empty()).unwrap_or(&self.uuid)
     }
 
-    /// Whether the account was deleted. Nobody is told apart from others by that.
+    /// Whether the account was deleted. Accounts that were cannot be told apart.
     pub(super) fn is_gone(&self) -> bool {
         self.uuid.is_empty()
     }

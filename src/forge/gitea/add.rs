@@ -68,9 +68,9 @@ impl Adds for GiteaApi {
             let team = reviewer.rsplit_once('/');
             let none = |why: &str| format!("cannot be a reviewer: {}: {why}", reviewer.escape_debug());
             let body = match team {
-                // Of teams, the name alone is told: another organization's would be taken for one of this.
+                // A team is asked for by its name alone: another organization's would be taken for one of this.
                 Some((organization, _)) if !self.is_owner(organization) => {
-                    warnings.push(none("it is no team of the repository's owner"));
+                    warnings.push(none("it is not a team of the repository's owner"));
                     continue;
                 }
                 Some((_, team)) => json!({ "team_reviewers": [team] }),
@@ -78,9 +78,10 @@ impl Adds for GiteaApi {
             };
             let ask = Ask::post(format!("pulls/{number}/requested_reviewers"), body, Repeat::Harmless);
             match self.api.ask::<Vec<IgnoredAny>>(ask).await {
-                // That is all that a person's repository says, who has no teams.
+                // A person has no teams, and for a person's repository the forge says nothing more than this.
                 Ok(asked) if asked.is_empty() && team.is_some() => {
-                    warnings.push(none("the forge has asked nobody; the repository's owner may have no teams"));
+                    warnings
+                        .push(none("the forge asked nobody for a review; the repository's owner may have no teams"));
                 }
                 Ok(_) => {}
                 // 404 here is about the name.

@@ -53,7 +53,7 @@ impl Judges for GiteaApi {
         Ok(checks)
     }
 
-    /// Whether its base has more by now, and the base's rule asks for branches that have all of it.
+    /// Whether its base has commits that it lacks, and the base's rule asks for branches that have all of them.
     async fn is_behind(&self, number: u64, tip: &CommitId) -> Result<bool, ForgeError> {
         let pull = self.one(number).await?;
         let has_all = pull.merge_base.as_ref().is_none_or(|common| *common == pull.base.sha);

@@ -2,7 +2,8 @@
 //!
 //! Promise: a merge happens at exactly the commit and into the branch that were judged and respects the forge's own rules: nothing is
 //! overridden, and a refusal by the forge (a branch rule, a moved head, a conflict, a merge queue) is a value with
-//! its message, not an error. If an answer is lost, the outcome is looked up before anything is reported.
+//! its message, not an error. If an answer is lost, the outcome is looked up before anything is reported; if that fails too, it is the
+//! first failure that is reported.
 
 use super::Hosted;
 use super::api::{Api, ForgePull};
@@ -10,10 +11,10 @@ use super::ensure::{fitting, is_same};
 use crate::forge::error::{ForgeError, Problem};
 use crate::model::{CommitId, DequeueOutcome, Merge, MergeMethod, MergeOutcome, PullState};
 
-/// Somebody has changed into which branch it goes.
+/// The refusal where somebody has pointed it at another base branch.
 pub(in crate::forge) fn other_base(merge: &Merge, now: &str) -> MergeOutcome {
     let now = crate::model::one_line(now, 200);
-    MergeOutcome::Refused { reason: format!("it goes into {now} by now, and was judged for {}", merge.base) }
+    MergeOutcome::Refused { reason: format!("its base is now {now}, but it was judged for {}", merge.base) }
 }
 
 impl<A: Api> Hosted<A> {
@@ -42,7 +43,7 @@ impl<A: Api> Hosted<A> {
         if !error.may_be_done() {
             return Err(error);
         }
-        let there = self.api.one(merge.number).await?;
+        let Ok(there) = self.api.one(merge.number).await else { return Err(error) };
         let commit = there.merge_commits().find_map(|sha| CommitId::parse(sha).ok());
         match (self.model(there.clone())?.state, commit) {
             (PullState::Merged, Some(commit)) => self.api.merged_as(&there, merge, commit),
@@ -68,7 +69,7 @@ impl<A: Api> Hosted<A> {
     }
 
     /// Closes a pull request and explains why in a comment; with `body`, its text is replaced in the same step. Does
-    /// nothing if it is no longer open.
+    /// nothing if it is no longer open, and says nothing on one that was merged in the meantime.
     ///
     /// The comment is posted after closing and never twice: a crash in between loses the comment, not the closing. Where
     /// an answer is lost, what has happened is looked up.
@@ -83,8 +84,10 @@ impl<A: Api> Hosted<A> {
                 return Ok(());
             }
             let body = body.map(|body| fitting(body, A::MAX_BODY));
-            if let Err(error) = self.api.close(there, body.as_deref()).await {
-                self.closed_meanwhile(number, error).await?;
+            if let Err(error) = self.api.close(there, body.as_deref()).await
+                && self.ended_meanwhile(number, error).await? == PullState::Merged
+            {
+                return Ok(());
             }
             match comment {
                 Some(comment) => self.comment(number, comment).await,
@@ -94,13 +97,16 @@ impl<A: Api> Hosted<A> {
         .await
     }
 
-    /// Checks whether a close whose answer was lost has happened; otherwise returns the error.
-    async fn closed_meanwhile(&self, number: u64, error: ForgeError) -> Result<(), ForgeError> {
-        // Repeated by itself, it is refused for what is closed by then.
-        let may_be = error.may_be_done() || matches!(error.problem, Problem::Rejected { .. });
-        match may_be && self.one(number).await?.state != PullState::Open {
-            true => Ok(()),
-            false => Err(error),
+    /// How a pull request has ended although closing it failed: the answer was lost, or somebody else was faster. If it is
+    /// still open, returns the error.
+    async fn ended_meanwhile(&self, number: u64, error: ForgeError) -> Result<PullState, ForgeError> {
+        // A request that is repeated because its answer was lost is refused for what is closed by then.
+        if !error.may_be_done() && !matches!(error.problem, Problem::Rejected { .. }) {
+            return Err(error);
+        }
+        match self.one(number).await {
+            Ok(there) if there.state != PullState::Open => Ok(there.state),
+            _ => Err(error),
         }
     }
 
@@ -135,8 +141,8 @@ impl<A: Api> Hosted<A> {
                 Ok(())
             }
             Err(error) if error.may_be_done() => {
-                let is_said = self.api.comments(number).await?.iter().any(|there| is_same(there, text));
-                if is_said { Ok(()) } else { Err(error) }
+                let there = self.api.comments(number).await.unwrap_or_default();
+                if there.iter().any(|there| is_same(there, text)) { Ok(()) } else { Err(error) }
             }
             said => said,
         }

@@ -60,7 +60,7 @@ impl ApiClient {
             let (page, next) = self.page_of(&ask.label(), &reply, &route)?;
             some.extend(page);
             let Some(next) = next.filter(|_| read < pages) else { break };
-            reply = self.persist(&Ask::get(""), &next).await.map_err(|problem| self.error(&ask.label(), problem))?;
+            reply = self.follow(&ask.label(), reply, &next).await?;
             route = next;
         }
         Ok(some)
@@ -125,13 +125,16 @@ impl ApiClient {
                 let text = "its pages link back to an earlier page".to_owned();
                 return Err(self.error(&label, Problem::Protocol(text)));
             }
-            let ask = Ask::get("");
-            // Its place is free before the next page wants one.
-            drop(std::mem::take(&mut reply.body));
-            reply = self.persist(&ask, &next).await.map_err(|problem| self.error(&label, problem))?;
+            reply = self.follow(&label, reply, &next).await?;
             route = next;
         }
         Err(self.error(&label, Problem::Protocol(format!("it has more than {PAGE_LIMIT} pages"))))
+    }
+
+    /// The next page, in place of one that has been read: a body that waits for room must not be held up by the one before it.
+    async fn follow(&self, label: &str, read: Reply, next: &str) -> Result<Reply, ForgeError> {
+        drop(read);
+        self.persist(&Ask::get(""), next).await.map_err(|problem| self.error(label, problem))
     }
 
     /// The entries of a page, and the route of the next one.

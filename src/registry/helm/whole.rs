@@ -6,12 +6,20 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::index::{ChartVersion, HelmIndex, IndexError, MAX_TEXT, sha256};
+use crate::http::extent;
+
+/// More than the largest real index has: one version is held as a whole while it is read, and a byte of JSON may be a value that takes
+/// a hundred in memory.
+const MAX_VALUES: usize = 1_000_000;
 
 /// Reads an index that is held as a whole, in whatever form of YAML or JSON. Of its values, no more is held than one version's.
 pub(super) fn whole(bytes: &[u8]) -> Result<HelmIndex, IndexError> {
     let mut found = Collected::default();
     // Neither parser's message is repeated: it may quote the answer, which comes from outside.
     let read = if bytes.trim_ascii_start().starts_with(b"{") {
+        if extent(bytes).values > MAX_VALUES {
+            return Err(IndexError::TooMuch);
+        }
         let mut parser = serde_json::Deserializer::from_slice(bytes);
         let read = IndexSeed(&mut found).deserialize(&mut parser).and_then(|()| parser.end());
         read.map_err(|error| format!("JSON, line {} column {}", error.line(), error.column()))
@@ -198,6 +206,12 @@ mod tests {
     #[test]
     fn entries_without_a_version_count() {
         let text = format!("{{\"entries\": {{\"web\": [{}{{}}]}}}}", "{},".repeat(500_000));
+        assert_eq!(whole(text.as_bytes()), Err(IndexError::TooMuch));
+    }
+
+    #[test]
+    fn one_version_may_not_hold_everything() {
+        let text = format!("{{\"entries\": {{\"web\": [{{\"appVersion\": [{}0]}}]}}}}", "0,".repeat(MAX_VALUES));
         assert_eq!(whole(text.as_bytes()), Err(IndexError::TooMuch));
     }
 

@@ -30,7 +30,7 @@ fn a_team_that_gitea_would_not_ask_or_take_for_another_is_told() {
             PullRequestSpec { reviewers: vec!["umbrella/sre".to_owned(), "acme/sre".to_owned()], ..bare("web") };
         let (_, warnings) = scene.ensure(&wanted, None).await;
         assert!(
-            warnings.len() == 1 && warnings[0].contains("umbrella/sre: it is no team of the repository's owner"),
+            warnings.len() == 1 && warnings[0].contains("umbrella/sre: it is not a team of the repository's owner"),
             "{warnings:?}"
         );
         assert_eq!(scene.stub.pull(1).teams, ["sre"]);

@@ -206,7 +206,10 @@ async fn a_decision_on_main_is_heard_before_another_branch_is_written() {
     let there = remote.commit_by("ann", &[&main], &[], "production");
     remote.set("refs/heads/production", &there);
     let plan = Plan { branch: branch("production"), revision: there.clone(), ..commits(&remote, &["prod"]) };
-    for (file, heard) in [(".landfall/freezes/prod.yaml", true), ("README.md", false)] {
+    // The last but one: a file, or a link, in place of the folder.
+    for (file, heard) in
+        [(".landfall/freezes/prod.yaml", true), ("README.md", false), (".landfall", true), (".landfallish/x", false)]
+    {
         remote.set(MAIN, &remote.commit_by("ann", &[&main], &[(file, "reason: stop\n")], "x"));
         remote.set("refs/heads/production", &there);
         let pushed = executor.commits(&plan, NOW).await;

@@ -115,6 +115,8 @@ enum Kind {
     Slow(Duration),
     /// Half of the right answer, then the end of the connection.
     Cut,
+    /// Somebody merges the first pull request in this moment, and so it is answered with this status.
+    Merged(u16),
 }
 
 impl Fault {
@@ -158,6 +160,12 @@ impl Fault {
     /// They are done, and answered late.
     pub(crate) fn slow(mut self, by: Duration) -> Self {
         self.kind = Kind::Slow(by);
+        self
+    }
+
+    /// Somebody merges the first pull request before they are done, and so they are not.
+    pub(crate) fn merged_first(mut self, status: u16) -> Self {
+        self.kind = Kind::Merged(status);
         self
     }
 
@@ -578,6 +586,10 @@ impl ForgeState {
         };
         let (status, headers, value) = match &fault {
             Some(Kind::Answer { status, headers, body }) => return raw(*status, headers, body.clone().into()),
+            Some(Kind::Merged(status)) => {
+                self.merge(1);
+                return raw(*status, &[], "{\"message\": \"it is merged\"}".into());
+            }
             _ => {
                 let mut state = self.lock();
                 match state.speech {
