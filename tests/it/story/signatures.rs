@@ -269,7 +269,7 @@ fn a_tag_that_moves_between_the_verification_and_the_write_is_not_written() {
         Reply::GoesOn
     });
     let why = reason(&world.apply()).to_owned();
-    assert!(why.contains(&format!("was verified as {digest} and is sha256:")), "{why}");
+    assert!(why.contains(&format!("was verified as {digest} but is now sha256:")), "{why}");
     assert_eq!(world.tip("main"), before);
     assert!(reason(&world.apply()).contains("is not signed"), "and the next cycle looks at what the tag is now");
     let moved = world.registry.resolve(REPOSITORY, "1.3.0").unwrap();

@@ -79,6 +79,13 @@ pub(crate) struct StubPull {
     pub(crate) updated: &'static str,
 }
 
+impl StubPull {
+    fn merge(&mut self) {
+        self.state = "closed";
+        self.merged = true;
+    }
+}
+
 /// A request as it came in.
 #[derive(Debug, Clone)]
 pub(crate) struct Logged {
@@ -306,10 +313,7 @@ impl ForgeStub {
 
     /// A person merges it.
     pub(crate) fn merge(&self, number: u64) {
-        self.edit(number, |pull| {
-            pull.state = "closed";
-            pull.merged = true;
-        });
+        self.edit(number, StubPull::merge);
     }
 
     /// A person closes it.
@@ -587,7 +591,7 @@ impl ForgeState {
         let (status, headers, value) = match &fault {
             Some(Kind::Answer { status, headers, body }) => return raw(*status, headers, body.clone().into()),
             Some(Kind::Merged(status)) => {
-                self.merge(1);
+                self.lock().pull_mut(1).unwrap().merge();
                 return raw(*status, &[], "{\"message\": \"it is merged\"}".into());
             }
             _ => {
