@@ -49,14 +49,19 @@ fn acceptor(folder: &Path) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config.with_single_cert(chain("server.pem").collect(), key).unwrap()))
 }
 
-/// A server of this name with TLS before one that speaks without; where it is.
-pub(crate) async fn front(folder: &Path, name: &str, to: SocketAddr) -> SocketAddr {
+/// What a server shows that has `NAME.pem` and demands nothing.
+pub(crate) fn acceptor_of(folder: &Path, name: &str) -> TlsAcceptor {
     drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
     let chain =
         CertificateDer::pem_file_iter(folder.join(format!("{name}.pem"))).unwrap().map(Result::unwrap).collect();
     let key = PrivateKeyDer::from_pem_file(folder.join(format!("{name}.key"))).unwrap();
     let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key).unwrap();
-    let (acceptor, listener) = (TlsAcceptor::from(Arc::new(config)), TcpListener::bind("127.0.0.1:0").await.unwrap());
+    TlsAcceptor::from(Arc::new(config))
+}
+
+/// A server of this name with TLS before one that speaks without; where it is.
+pub(crate) async fn front(folder: &Path, name: &str, to: SocketAddr) -> SocketAddr {
+    let (acceptor, listener) = (acceptor_of(folder, name), TcpListener::bind("127.0.0.1:0").await.unwrap());
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -71,8 +76,11 @@ pub(crate) async fn front(folder: &Path, name: &str, to: SocketAddr) -> SocketAd
     address
 }
 
-/// A proxy behind which every name is a server that demands a certificate; what was asked of it.
-async fn proxy(to: HashMap<String, SocketAddr>, acceptor: TlsAcceptor) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+/// A proxy behind which every name is a server with TLS; what was asked of it.
+pub(crate) async fn proxy(
+    to: HashMap<String, SocketAddr>,
+    acceptor: TlsAcceptor,
+) -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, asked) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(Vec::new())));
     let log = Arc::clone(&asked);

@@ -98,13 +98,21 @@ impl Helper {
         Self { name, environment }
     }
 
+    fn program(&self) -> String {
+        format!("docker-credential-{}", self.name)
+    }
+
+    /// What came of asking it, where that is no credential.
+    fn failure(&self, registry: &str, text: &str) -> Failure {
+        let program = self.program();
+        Failure::from(Cause::Authentication(format!("the credential helper {program} {text}")))
+            .hint(format!("run `echo {registry} | {program} get` as the bot's user, with its environment"))
+    }
+
     /// Asks for the credentials of a registry. Without any, nothing is shown to it.
     pub(super) async fn ask(&self, registry: &str) -> Result<Fetched, Failure> {
-        let program = format!("docker-credential-{}", self.name);
-        let failed = |text: &str| {
-            Failure::from(Cause::Authentication(format!("the credential helper {program} {text}")))
-                .hint(format!("run `echo {registry} | {program} get` as the bot's user, with its environment"))
-        };
+        let program = self.program();
+        let failed = |text: &str| self.failure(registry, text);
         #[expect(clippy::disallowed_methods, reason = "the one place where credential helpers are started")]
         let mut command = Command::new(&program);
         command.arg("get").env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
@@ -152,7 +160,14 @@ impl LogsIn for HelperLogin {
     }
 
     async fn proofs(&self, session: &Session<'_>) -> Result<Vec<Proof>, Failure> {
-        self.kept.proofs(session, self.helper.ask(&session.host.name)).await
+        let registry = &session.host.name;
+        let proofs = self.kept.proofs(session, self.helper.ask(registry)).await?;
+        if !proofs.is_empty() {
+            return Ok(proofs);
+        }
+        // Amazon's helper says the same where Amazon refuses its own login, and keeps the reason in its log.
+        let failure = self.helper.failure(registry, "has no credentials for it, or was refused them");
+        Ok(vec![Proof::Unavailable(failure)])
     }
 
     async fn forget(&self, session: &Session<'_>) -> bool {

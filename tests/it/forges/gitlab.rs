@@ -145,16 +145,28 @@ fn gitlabs_free_tier_takes_one_reviewer_and_teams_are_none() {
 
 /// python-gitlab, which nobody here wrote, finds in the stand-in what it finds in a GitLab.
 #[test]
+fn python_gitlab_gets_along_with_the_stand_in() {
+    judged_by("python3", "tests/python/gitlab_client.py", ("PYTHONPATH", "tests/.cache/python"), "gitlab");
+}
+
+/// The same for gitbeaker, which asks in other shapes.
+#[test]
+fn gitbeaker_gets_along_with_the_stand_in() {
+    judged_by("node", "tests/node/gitlab-client.js", ("NODE_PATH", "tests/.cache/node/node_modules"), "@gitbeaker");
+}
+
+/// Runs a client's script against the stand-in. The client's library is looked for at this place, which a variable names.
 #[expect(clippy::disallowed_methods, reason = "tests start processes")]
-fn a_foreign_client_of_gitlab_gets_along_with_the_stand_in() {
+fn judged_by(program: &str, script: &str, (variable, place): (&str, &str), library: &str) {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let library = root.join("tests/.cache/python");
-    if !library.join("gitlab").exists() {
-        return without("python-gitlab is not installed (tests/install): the stand-in for GitLab is not judged by it");
+    if !root.join(place).join(library).exists() {
+        return without(&format!(
+            "{library} is not installed (tests/install): the stand-in for GitLab is not judged by it"
+        ));
     }
     let stub = ForgeStub::speaking(Speech::GitLab, "", |routes| routes);
-    let script = root.join("tests/python/gitlab_client.py");
-    let mut python = std::process::Command::new("python3");
-    let ran = python.arg(script).args([&stub.url(), TOKEN]).env("PYTHONPATH", library).output().unwrap();
+    let mut client = std::process::Command::new(program);
+    let ran =
+        client.arg(root.join(script)).args([&stub.url(), TOKEN]).env(variable, root.join(place)).output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }

@@ -156,7 +156,7 @@ async fn a_helper_that_knows_nothing_fails_or_talks_nonsense_is_told_without_its
     let folder = folder(&server, "{ helper: test }");
     helper(&folder, "echo 'credentials not found in native keychain'; exit 1");
     tags(&server, &folder, "open", &[]).await.ends(0);
-    tags(&server, &folder, "a", &[]).await.ends(4).says("no permission");
+    tags(&server, &folder, "a", &[]).await.ends(4).says("docker-credential-test has no credentials for it");
     for (script, said) in [
         ("echo hunter2; echo hunter2 >&2; exit 1", "docker-credential-test failed"),
         ("echo hunter2", "printed something else"),

@@ -10,6 +10,7 @@ mod server;
 
 mod auth;
 mod doctor;
+mod ecr_helper;
 mod error_pages;
 mod faults;
 mod healthy;
