@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::model::{ImageName, Pin, RepoPath, Skipped, Tag};
+use crate::model::{ImageName, Pin, RepoPath, SkipReason, Skipped, Tag};
 use crate::policy::{Effective, Policy, PolicyMatch, PolicySet, SourceLocation, Sourced, Write};
 use crate::select::{self, TagPolicy};
 
@@ -20,6 +20,7 @@ const NAMED: usize = 3;
 pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], skipped: &[Skipped]) -> Vec<Diagnostic> {
     let mut diagnostics = unused(policies, pins);
     diagnostics.extend(skipped.iter().filter_map(|skipped| left_alone(policies, skipped)));
+    diagnostics.extend(left_ranges(policies, skipped));
     let mut uncovered: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
     let mut silent: BTreeMap<&RepoPath, Vec<(usize, &ImageName)>> = BTreeMap::new();
     for (path, image, line) in pins {
@@ -46,7 +47,8 @@ pub fn coverage(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)], ski
 pub fn held_for_adoption(policies: &PolicySet, pins: &[Pin]) -> Vec<Diagnostic> {
     let mut held: BTreeMap<SourceLocation, (String, BTreeSet<String>)> = BTreeMap::new();
     for pin in pins {
-        let Some(tag) = &pin.version.tag else { continue };
+        // A range is replaced by a version in it, whatever comes before or after.
+        let Some(tag) = pin.version.tag.as_ref().filter(|tag| !tag.is_range()) else { continue };
         let effective = policies.effective(&pin.path, &pin.name);
         if let Some(tags) = passing_over(&effective, tag) {
             let (_, names) = held
@@ -207,6 +209,32 @@ fn left_alone(policies: &PolicySet, skipped: &Skipped) -> Option<Diagnostic> {
     let written = policies.effective_for(&path, skipped.image.as_ref()).write != Write::Never;
     let origin = SourceLocation { file: skipped.path.clone(), line: skipped.line.unwrap_or(1), column: 1 };
     written.then(|| Diagnostic::warning(&origin, format!("left alone: {}", skipped.reason)))
+}
+
+/// Warnings about ranges of charts' versions that nobody has said anything of: one for each policy that writes where they are.
+fn left_ranges(policies: &PolicySet, skipped: &[Skipped]) -> Vec<Diagnostic> {
+    let mut found: BTreeMap<SourceLocation, (String, BTreeSet<String>)> = BTreeMap::new();
+    for range in skipped.iter().filter(|skipped| skipped.reason == SkipReason::ChartRange) {
+        let Ok(path) = RepoPath::parse(&range.path) else { continue };
+        let effective = policies.effective_for(&path, range.image.as_ref());
+        let Some(write) = effective.fields.write.as_ref().filter(|_| effective.write != Write::Never) else { continue };
+        if effective.fields.ranges.is_none() {
+            let name = effective.policy.clone().unwrap_or_default();
+            let (_, places) = found.entry(write.origin.clone()).or_insert_with(|| (name, BTreeSet::new()));
+            places.insert(format!("{path}:{}", range.line.unwrap_or(1)));
+        }
+    }
+    let warning = |(origin, (policy, places)): (SourceLocation, (String, BTreeSet<String>))| {
+        let message = format!(
+            "policy `{policy}` leaves ranges of charts' versions alone, in {}: what reads them chooses the newest version, and no \
+             commit says when",
+            some_of(places)
+        );
+        Diagnostic::warning(&origin, message).with_hint(
+            "`ranges: pin` has each replaced by the greatest version in it; `ranges: keep` says that they are meant",
+        )
+    };
+    found.into_iter().map(warning).collect()
 }
 
 fn unused(policies: &PolicySet, pins: &[(RepoPath, ImageName, usize)]) -> Vec<Diagnostic> {

@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::at::At;
 use crate::model::{Matches, MergeMethod};
-use crate::policy::{Enough, OnRetag, PinStyle, Require, Resume, WindowKind, Write};
+use crate::policy::{Enough, OnRetag, PinStyle, Ranges, Require, Resume, WindowKind, Write};
 use crate::select::Direction;
 
 /// A policy file: what may happen where.
@@ -45,6 +45,9 @@ pub(super) struct Policy {
     pub(super) adopt: Option<At<bool>>,
     /// `digest`: write `tag@digest`; default: keep the current form.
     pub(super) pin: Option<At<PinStyle>>,
+    /// A range of versions (`1.x`, `^1.2`) that is written in place of a chart's version: `keep` (the default) leaves it to what reads
+    /// it, `pin` replaces it by the greatest version in it.
+    pub(super) ranges: Option<At<Ranges>>,
     /// Which updates share a commit; default `{policy}/{environment}`.
     pub(super) group: Option<At<String>>,
     /// How long an update may take until it is running, such as `10m`.

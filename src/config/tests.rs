@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::build::parse_settings;
 use super::*;
-use crate::model::{ImageName, MergeMethod, RepoPath};
+use crate::model::{ImageName, MergeMethod, RepoPath, SkipReason, Skipped};
 use crate::policy::{Enough, PolicySet, Rate, Require, Resume, Rollback, Write};
 use crate::select::{Direction, Order};
 
@@ -360,6 +360,31 @@ policies:
     pins = (0..9).map(|n| pin("x.yaml", &format!("acme/i{n}"), n + 1)).collect();
     let message = &coverage(&PolicySet::default(), &pins, &[])[0].message;
     assert!(message.ends_with("docker.io/acme/i2, 6 more"), "{message}");
+}
+
+#[test]
+fn ranges_of_charts_are_told_until_a_policy_says_what_becomes_of_them() {
+    let file = |ranges: &str| {
+        policies(&format!(
+            "policies:\n  - name: a\n    paths: [\"apps/**\"]\n    write: commit\n{ranges}  - {{ name: b, paths: [\"lib/**\"] }}\n"
+        ))
+    };
+    let range = |path: &str| {
+        let image = Some(ImageName::parse("https://charts.example.com/web").unwrap());
+        Skipped { line: Some(5), image, ..Skipped::file(path, SkipReason::ChartRange) }
+    };
+    let ranges = [range("apps/a.yaml"), range("apps/b.yaml"), range("lib/c.yaml"), range("other/d.yaml")];
+    let told = |ranges_key: &str| -> Vec<String> {
+        let set = PolicySet::new(file(ranges_key));
+        let all = coverage(&set, &[], &ranges);
+        all.iter().map(ToString::to_string).filter(|said| said.contains("ranges")).collect()
+    };
+    let said = "p.yaml:4:12: policy `a` leaves ranges of charts' versions alone, in apps/a.yaml:5, apps/b.yaml:5: ";
+    let all = told("");
+    assert!(matches!(all.as_slice(), [one] if one.starts_with(said)), "{all:?}");
+    assert_eq!((told("    ranges: keep\n"), told("    ranges: pin\n")), (vec![], vec![]));
+    let wrong = crate::config::parse_policies("p.yaml", "policies:\n  - { name: a, paths: [\"a\"], ranges: newest }\n");
+    assert!(wrong.unwrap_err()[0].to_string().contains("newest"), "a word that is none of them is refused");
 }
 
 /// Pieces of files, so that random ones are nearly right.

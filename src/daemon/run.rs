@@ -145,7 +145,7 @@ impl Bot {
                         lookup.wait(repository.late(), deadline).await;
                         planned = repository.plan(&lookup, now, now).await;
                     }
-                    repository.preview(&planned, diff)
+                    repository.preview(&planned, diff, now)
                 }
                 Err(error) => unreadable(repository.name(), &error),
             }

@@ -31,6 +31,7 @@ pub fn policy_fields<'a>(fields: &'a Fields) -> Vec<PolicyFieldText<'a>> {
     row("tags.platforms", shown(fields.platforms.as_ref(), |platforms| platforms.join(", ")));
     row("adopt", shown(fields.adopt.as_ref(), ToString::to_string));
     row("pin", shown(fields.pin.as_ref(), |pin| pin.as_str().to_owned()));
+    row("ranges", shown(fields.ranges.as_ref(), |ranges| ranges.as_str().to_owned()));
     row("group", shown(fields.group.as_ref(), |group| group.as_str().to_owned()));
     row("landWithin", shown(fields.land_within.as_ref(), duration));
     row("reviewWithin", shown(fields.review_within.as_ref(), duration));

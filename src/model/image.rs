@@ -18,6 +18,9 @@ pub const DOCKER_HUB: &str = "docker.io";
 /// Maximum length of the address of a Helm repository with a chart's name behind it.
 const MAX_ADDRESS: usize = 1_000;
 
+/// Maximum length of a range of versions: longer than any that a person writes.
+const MAX_RANGE: usize = 200;
+
 /// What kind of thing a name is about, and where its versions are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
@@ -247,9 +250,23 @@ impl Serialize for ImageName {
 ///
 /// No image has a tag with a `+`. Where a chart is in a container registry, its tag there has `_` instead, as Helm
 /// does ([`Tag::in_registry`]).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(transparent)]
-pub struct Tag(String);
+///
+/// Where a policy has ranges of versions replaced (`ranges: pin`), what is written before that is a range
+/// ([`Tag::range`]): no registry has such a tag, and nothing is ever moved to one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Tag {
+    text: String,
+    form: TagForm,
+}
+
+/// What the text of a [`Tag`] stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum TagForm {
+    /// One version.
+    Version,
+    /// Any version in a range.
+    Range,
+}
 
 /// The text of a [`Tag`], borrowed, for instance from a long list of tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -294,7 +311,8 @@ impl<'t> TagRef<'t> {
         let numbers = version.strip_prefix('v').unwrap_or(version).split('-').next().unwrap_or_default();
         let numbered = numbers.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()));
         let plain = |text: &str| !text.is_empty() && !text.contains('_');
-        (numbered && numbers.split('.').count() == 3 && plain(metadata)).then(|| Tag(format!("{version}+{metadata}")))
+        (numbered && numbers.split('.').count() == 3 && plain(metadata))
+            .then(|| Tag::version(format!("{version}+{metadata}")))
     }
 
     /// A tag from a list that contains only valid tags.
@@ -311,13 +329,13 @@ impl<'t> TagRef<'t> {
     /// An owned copy of the tag.
     #[must_use]
     pub fn to_tag(self) -> Tag {
-        Tag(self.0.to_owned())
+        Tag::version(self.0.to_owned())
     }
 }
 
 impl PartialEq<Tag> for TagRef<'_> {
     fn eq(&self, other: &Tag) -> bool {
-        self.0 == other.0
+        self.0 == other.text && !other.is_range()
     }
 }
 
@@ -336,28 +354,61 @@ impl Tag {
         TagRef::parse(text).map(TagRef::to_tag)
     }
 
+    fn version(text: String) -> Self {
+        Self { text, form: TagForm::Version }
+    }
+
+    /// A range of versions that is written in place of one: `1.x`, `^1.2 || ~2.0.1`. Whether it is one that makes sense is for
+    /// whoever compares versions with it.
+    ///
+    /// # Errors
+    /// When the text is empty, longer than any real range, or has a character that no range has.
+    pub fn range(text: &str) -> Result<Self, ImageError> {
+        let bad = |reason| ImageError { text: shorten(text), reason };
+        if text.trim().is_empty() || text.len() > MAX_RANGE {
+            return Err(bad("a range of versions is not empty and has at most 200 characters"));
+        }
+        let known = |b: u8| b.is_ascii_alphanumeric() || b" .,-+_*<>=!~^|".contains(&b);
+        if !text.bytes().all(known) {
+            return Err(bad("a range has only versions, operators and spaces"));
+        }
+        Ok(Self { text: text.to_owned(), form: TagForm::Range })
+    }
+
+    /// Whether it stands for any version in a range, and not for one version.
+    #[must_use]
+    pub fn is_range(&self) -> bool {
+        self.form == TagForm::Range
+    }
+
     /// The tag as written.
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// The tag that a container registry has for it: with `_` for the `+` of a chart's version.
     #[must_use]
     pub fn in_registry(&self) -> Self {
-        Self(self.0.replace('+', "_"))
+        Self { text: self.text.replace('+', "_"), form: self.form }
     }
 
     /// The same tag, borrowed.
     #[must_use]
     pub fn borrowed(&self) -> TagRef<'_> {
-        TagRef(&self.0)
+        TagRef(&self.text)
     }
 }
 
 impl fmt::Display for Tag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Tag {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
     }
 }
 
@@ -412,6 +463,14 @@ pub struct Version {
     pub tag: Option<Tag>,
     /// The digest, where one is written.
     pub digest: Option<Digest>,
+}
+
+impl Version {
+    /// Whether a range of versions is written in place of one.
+    #[must_use]
+    pub fn is_range(&self) -> bool {
+        self.tag.as_ref().is_some_and(Tag::is_range)
+    }
 }
 
 impl fmt::Display for Version {

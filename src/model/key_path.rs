@@ -290,6 +290,15 @@ pub struct ClosedFiles {
     pub cap: Arc<str>,
 }
 
+/// What a range of versions in a file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RangePins {
+    /// Whatever reads it chooses a version; nothing is written there.
+    LeftAlone,
+    /// A place where a version of it may be written.
+    Pins,
+}
+
 /// All declarations of a repository, and what a single file of it does not say. Cheap to clone and, as a rule, to compare.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPaths {
@@ -297,6 +306,8 @@ pub struct KeyPaths {
     closed: Arc<[ClosedFiles]>,
     /// The folder that paths are relative to, from the repository's root; empty for the root itself.
     below: Arc<str>,
+    /// The `paths` of policies that have ranges of versions replaced (`ranges: pin`).
+    ranges: Arc<[PathPattern]>,
     /// What files of the repository say of others.
     repositories: HelmRepositories,
     /// What looking for patterns may still cost in this cycle, whoever looks.
@@ -315,6 +326,26 @@ impl KeyPaths {
     pub fn closed_to(mut self, closed: Vec<ClosedFiles>) -> Self {
         self.closed = closed.into();
         self
+    }
+
+    /// The same, where ranges of versions in these files are versions to be written, too.
+    #[must_use]
+    pub fn pinning_ranges(mut self, paths: Vec<PathPattern>) -> Self {
+        self.ranges = paths.into();
+        self
+    }
+
+    /// What a range of versions in a file is.
+    #[must_use]
+    pub fn ranges(&self, path: &RepoPath) -> RangePins {
+        if self.ranges.is_empty() {
+            return RangePins::LeftAlone;
+        }
+        let path = in_repository(&self.below, path);
+        match path.is_some_and(|path| self.ranges.iter().any(|pattern| pattern.matches(&path).is_some())) {
+            true => RangePins::Pins,
+            false => RangePins::LeftAlone,
+        }
     }
 
     /// The same for paths that are relative to a folder of the repository.
@@ -396,6 +427,10 @@ impl KeyPaths {
             let paths: Vec<&str> = it.paths.iter().map(PathPattern::as_str).collect();
             text.push_str(&format!("closed {paths:?}\n"));
         }
+        if !self.ranges.is_empty() {
+            let paths: Vec<&str> = self.ranges.iter().map(PathPattern::as_str).collect();
+            text.push_str(&format!("ranges {paths:?}\n"));
+        }
         text.push_str(&self.repositories.fingerprint());
         text
     }
@@ -411,7 +446,8 @@ impl PartialEq for KeyPaths {
             (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
             (one, other) => one.is_none() && other.is_none(),
         };
-        same && self.closed == other.closed && self.below == other.below && self.repositories == other.repositories
+        let files = self.closed == other.closed && self.ranges == other.ranges && self.below == other.below;
+        same && files && self.repositories == other.repositories
     }
 }
 

@@ -54,7 +54,8 @@ pub use incident::{
     is_web_address, one_line,
 };
 pub use key_path::{
-    ClosedFiles, DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, PathStep, ValuePath,
+    ClosedFiles, DeclaredValue, ImageTemplate, KeyPath, KeyPathError, KeyPaths, KeyPlace, PathStep, RangePins,
+    ValuePath,
 };
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};

@@ -151,6 +151,7 @@ pub enum SkipReason {
     LocalChart,
     ChartAlias { name: String },
     LockBeside { lock: String },
+    LockUnfit { lock: String, reason: &'static str },
 }
 
 impl SkipReason {
@@ -199,7 +200,8 @@ impl SkipReason {
             | Self::HelmRepositoryOpen { .. }
             | Self::ChartWithoutSource
             | Self::ChartAlias { .. }
-            | Self::LockBeside { .. } => SkipWeight::NotUpdated,
+            | Self::LockBeside { .. }
+            | Self::LockUnfit { .. } => SkipWeight::NotUpdated,
             Self::TooLarge { .. }
             | Self::TooLargeOutline { .. }
             | Self::TooLargeBlob { .. }
@@ -444,7 +446,7 @@ impl fmt::Display for SkipReason {
                 "a Crossplane package without a registry's host, which Crossplane's settings decide: write it in full, such as xpkg.crossplane.io/acme/provider:v1.0.0",
             ),
             Self::ChartRange => {
-                f.write_str("a range of versions of a chart: what reads it chooses the newest one in it")
+                f.write_str("a range of versions of a chart: what reads it chooses the newest one in it (`ranges: pin` in a policy has the range replaced by that version)")
             }
             Self::NoHelmRepository { name } => write!(
                 f,
@@ -470,7 +472,11 @@ impl fmt::Display for SkipReason {
             ),
             Self::LockBeside { lock } => write!(
                 f,
-                "the version is in {lock} beside it, too, with a checksum that Helm makes: update both with `helm dependency update` or `helmfile deps`"
+                "the version is in {lock} beside it, too, with a checksum: update both with `helmfile deps`"
+            ),
+            Self::LockUnfit { lock, reason } => write!(
+                f,
+                "the version is in {lock} beside it, too, which does not fit ({reason}), so `helm dependency build` fails: make it anew with `helm dependency update`"
             ),
             Self::ChartInSource => f.write_str(
                 "a chart from a Git repository or a bucket, which has its version in its own Chart.yaml: Flux ignores this one",

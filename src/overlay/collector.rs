@@ -14,7 +14,7 @@ use super::tree::{Id, Lock, MAX_KEY_PATH, NodeKind, Scalar, Tree};
 use super::{pin_text, skipped_text, weight};
 use crate::model::{
     DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
-    PinRole, RepoPath, Scheme, SkipReason, Skipped, Span, Tag, Version,
+    PinRole, RangePins, RepoPath, Scheme, SkipReason, Skipped, Span, Tag, Version, is_exact_version,
 };
 
 /// Maximum number of pins and reasons kept for one file: a bound on memory, far above any real file. One with a long text counts as
@@ -93,6 +93,8 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) frame: Frame<'t>,
     /// What policies declare of the file.
     pub(super) declared: &'t [DeclaredValue<'t>],
+    /// What a range of versions in it is.
+    pub(super) ranges: RangePins,
     /// Whether what is found now counts only if the file is a Helm values file.
     pub(super) values: bool,
     pub(super) drafts: Vec<Draft>,
@@ -115,6 +117,7 @@ impl<'t, 'a> Collector<'t, 'a> {
             tree,
             frame,
             declared: &[],
+            ranges: RangePins::LeftAlone,
             values: false,
             drafts: Vec::new(),
             skips: Vec::new(),
@@ -244,6 +247,10 @@ impl<'t, 'a> Collector<'t, 'a> {
         if let Some(node) = parts.tag.filter(|node| !is_empty(self.tree, *node)) {
             let text = &self.changeable(node).map_err(at(node))?.value;
             version = match kind.role {
+                // Only where a policy has ranges replaced does one get here.
+                PinRole::Chart if !is_exact_version(text) => Tag::range(text)
+                    .map(|tag| Version { tag: Some(tag), digest: None })
+                    .map_err(|error| not_an_image(&error)),
                 PinRole::Chart => Tag::parse(text)
                     .map(|tag| Version { tag: Some(tag), digest: None })
                     .map_err(|error| not_an_image(&error)),

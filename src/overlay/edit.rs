@@ -218,6 +218,9 @@ fn target(edit: &PinEdit<'_>, old_digest: OldDigest) -> Result<Version, EditErro
     let from = &pin.version;
     let drop = old_digest == OldDigest::Drop;
     let is_reference = matches!(pin.location, PinLocation::Reference(_));
+    if pin.kind.role == PinRole::Chart && to.digest.is_some() {
+        return Err(refused(pin, "a chart's version has no digest"));
+    }
     match (&to.tag, &to.digest) {
         (None, None) => Err(refused(pin, "no version to write: neither a tag nor a digest is given")),
         (Some(_), None) if from.digest.is_some() && !drop => {
@@ -358,7 +361,7 @@ fn splice(
 }
 
 /// A scalar's new bytes; `None` if its bytes have changed. In JSON, a text is always quoted.
-fn rewritten(raw: &str, change: &ScalarChange, json: bool) -> Option<String> {
+pub(super) fn rewritten(raw: &str, change: &ScalarChange, json: bool) -> Option<String> {
     let inner = unquoted(raw);
     let plain = inner.len() == raw.len();
     let value = if change.old.is_empty() && is_empty_scalar(inner, granit_parser::ScalarStyle::Plain) {

@@ -15,7 +15,7 @@ use super::compose::{Composed, EnvFile, env_beside};
 use super::referred::in_namespace;
 use super::scan::scan_among;
 use super::values_names::ValuesNames;
-use super::{FileScan, IGNORE_FILE, Ignore, Reach};
+use super::{FileScan, IGNORE_FILE, Ignore, Reach, chart_lock};
 use crate::model::{
     HelmRepositories, HelmRepository, HelmRepositoryName, KeyPaths, Pin, PinRole, RepoPath, SkipReason, Skipped,
 };
@@ -281,11 +281,11 @@ impl PinIndex {
                 continue;
             }
             found.skipped.extend(scan.skipped.iter().cloned());
-            let lock = self.lock_beside(path);
+            let locked = self.locked_beside(path, scan);
             for pin in &scan.pins {
-                match lock.filter(|_| pin.kind.role == PinRole::Chart) {
+                match locked.as_ref().filter(|_| pin.kind.role == PinRole::Chart) {
                     None => found.pins.push(pin.clone()),
-                    Some(lock) => found.skipped.push(locked(pin, lock)),
+                    Some(reason) => found.skipped.push(left_locked(pin, reason)),
                 }
             }
             let namespace = if scan.charts.is_empty() { None } else { self.reach.namespace(path) };
@@ -349,10 +349,24 @@ impl PinIndex {
         found.skipped.extend(skipped);
     }
 
-    /// The lock beside a file with charts, if there is one.
-    fn lock_beside(&self, path: &RepoPath) -> Option<&'static str> {
+    /// Why the versions of a file with charts may not be changed, if a lock beside it does not let them: a chart's lock is kept true
+    /// where it fits.
+    fn locked_beside(&self, path: &RepoPath, scan: &FileScan) -> Option<SkipReason> {
         let lock = super::lock_of(path)?;
-        self.files.contains_key(path.beside(lock)?.as_str()).then_some(lock)
+        let beside = self.files.get(path.beside(lock)?.as_str())?;
+        if !chart_lock::is_chart_lock(lock) {
+            return Some(SkipReason::LockBeside { lock: lock.to_owned() });
+        }
+        let unfit = |reason| SkipReason::LockUnfit { lock: lock.to_owned(), reason };
+        let Entry::File { scan: locked, ignored: false, .. } = beside else { return Some(unfit("it is not read")) };
+        let (Some(declared), Some(locked)) = (scan.dependencies.as_deref(), locked.dependencies.as_deref()) else {
+            return Some(unfit("it cannot be read"));
+        };
+        let fits = match (declared, locked) {
+            (Ok(declared), Ok(locked)) => declared.fit(locked),
+            (Err(reason), _) | (_, Err(reason)) => Err(*reason),
+        };
+        fits.err().map(unfit)
     }
 
     /// The Helm repositories that its files declare, in the namespaces that their kustomizations say.
@@ -441,8 +455,8 @@ fn unnamed_values(path: &RepoPath) -> SkipReason {
 }
 
 /// The version of a chart that a lock beside it repeats.
-fn locked(pin: &Pin, lock: &str) -> Skipped {
-    let reason = SkipReason::LockBeside { lock: lock.to_owned() };
+fn left_locked(pin: &Pin, reason: &SkipReason) -> Skipped {
+    let reason = reason.clone();
     Skipped { path: pin.path.to_string(), line: Some(pin.line), image: Some(pin.name.clone()), reason }
 }
 

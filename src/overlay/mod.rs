@@ -16,6 +16,7 @@
 //! decides which files are Helm values. [`Reach`] knows which kustomizations and charts are built from a file.
 //! [`Ignore`] is `.landfallignore`; [`Documents`] is for those who look for other things than pins.
 
+mod chart_lock;
 mod collector;
 mod compose;
 mod documents;
@@ -46,6 +47,7 @@ mod values_names;
 #[cfg(test)]
 mod tests;
 
+pub use chart_lock::{chart_lock_of, chart_of_lock, lock_time, relock};
 pub use compose::{all_beside, beside, every_pin, variable_at};
 pub use documents::{Documents, Value};
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};
@@ -90,6 +92,8 @@ pub struct FileScan {
     pub charts: Vec<ReferredChart>,
     /// Helm repositories that it declares.
     pub repositories: Vec<HelmRepository>,
+    /// The dependencies of a chart or of its lock, or why they cannot be told.
+    dependencies: Option<Box<Result<chart_lock::Dependencies, chart_lock::Unfit>>>,
 }
 
 impl FileScan {
@@ -105,7 +109,8 @@ impl FileScan {
         let small = links.chain(names).chain(declares).chain(repositories).map(weight).sum::<usize>();
         let composed = self.interpolated.iter().map(|image| 3 + weight(image.text.len() + image.key.len()));
         let variables = self.environment.as_ref().map_or(0, dotenv::Variables::len);
-        let small = small + composed.sum::<usize>() + variables;
+        let dependencies = self.dependencies.as_deref().and_then(|all| all.as_ref().ok()).map(|all| weight(all.text()));
+        let small = small + composed.sum::<usize>() + variables + dependencies.unwrap_or(0);
         let charts = self.charts.iter().map(|chart| pin_text(&chart.pin) + chart.text());
         1 + pins.chain(skipped).chain(charts).map(weight).sum::<usize>() + small / 4
     }
@@ -135,8 +140,12 @@ fn skipped_text(skipped: &Skipped) -> usize {
 }
 
 /// Files with versions of charts, and what beside them repeats those with checksums.
-const LOCKS: [(&str, &str); 3] =
-    [("Chart.yaml", "Chart.lock"), ("helmfile.yaml", "helmfile.lock"), ("helmfile.yml", "helmfile.lock")];
+const LOCKS: [(&str, &str); 4] = [
+    ("Chart.yaml", "Chart.lock"),
+    ("requirements.yaml", "requirements.lock"),
+    ("helmfile.yaml", "helmfile.lock"),
+    ("helmfile.yml", "helmfile.lock"),
+];
 
 /// The lock that a file with charts may have beside it.
 fn lock_of(path: &RepoPath) -> Option<&'static str> {

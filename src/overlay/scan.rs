@@ -6,9 +6,10 @@ use super::collector::{Collector, Frame};
 use super::secrets::Secrets;
 use super::tree::{self, Id, Tree};
 use super::{
-    FileScan, MAX_BYTES, ReferredChart, Syntax, dotenv, kinds, outline, referred, terraform, text, values_names,
+    FileScan, MAX_BYTES, ReferredChart, Syntax, chart_lock, dotenv, kinds, outline, referred, terraform, text,
+    values_names,
 };
-use crate::model::{DeclaredValue, KeyPaths, RepoPath, SkipReason, Skipped};
+use crate::model::{DeclaredValue, KeyPaths, RangePins, RepoPath, SkipReason, Skipped};
 
 /// The start of the pointer that Git LFS stores in place of a file.
 const LFS_POINTER: &str = "version https://git-lfs.github.com/spec/";
@@ -35,7 +36,7 @@ pub(super) fn scan_among(declared: &KeyPaths, path: &RepoPath, bytes: &[u8]) -> 
     // A tree takes many times the bytes of its text: of large ones there is one at a time.
     let _alone = (bytes.len() > large(path)).then(|| LARGE_TREE.lock().unwrap_or_else(PoisonError::into_inner));
     let (closed, open): (Vec<_>, Vec<_>) = declared.of(path).into_iter().partition(|it| it.closed_by().is_some());
-    let mut scan = read(&open, path, bytes).unwrap_or_else(|whole| left_alone(path, whole));
+    let mut scan = read((&open, declared.ranges(path)), path, bytes).unwrap_or_else(|whole| left_alone(path, whole));
     if !closed.is_empty() {
         scan.skipped.extend(closed.iter().filter_map(|it| {
             let (place, origin) = (it.key_path.place.to_string(), it.key_path.origin.to_string());
@@ -62,7 +63,10 @@ fn left_alone(path: &RepoPath, (line, reason): Whole) -> FileScan {
 /// Why a whole file is left alone, and the line that shows it.
 type Whole = (Option<usize>, SkipReason);
 
-fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
+/// What policies say of a file: of its values, and of ranges of versions in it.
+type Said<'d> = (&'d [DeclaredValue<'d>], RangePins);
+
+fn read((declared, ranges): Said<'_>, path: &RepoPath, bytes: &[u8]) -> Result<FileScan, Whole> {
     if bytes.len() > MAX_BYTES {
         return Err((None, too_big()));
     }
@@ -76,10 +80,14 @@ fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result
     let syntax = Syntax::of(path);
     let (mut scan, mut secrets) = match syntax {
         // What is not YAML as it stands may still be a text.
-        Syntax::Yaml => match yaml(declared, path, text) {
+        Syntax::Yaml => match yaml((declared, ranges), path, text) {
             Err((_, SkipReason::Sops)) => return Err((None, SkipReason::Sops)),
             read => read.unwrap_or_else(|whole| (left_alone(path, whole), Secrets::of_text(text))),
         },
+        _ if chart_lock::is_chart_lock(path.file_name()) => {
+            let dependencies = chart_lock::Dependencies::of_lock(text);
+            (FileScan { dependencies: Some(Box::new(dependencies)), ..FileScan::default() }, Secrets::None)
+        }
         _ if declared.is_empty() && !path.is_terraform() && !dotenv::is_env_file(path.file_name()) => {
             return Ok(FileScan::default());
         }
@@ -102,7 +110,7 @@ fn read(declared: &[DeclaredValue<'_>], path: &RepoPath, bytes: &[u8]) -> Result
     Ok(scan)
 }
 
-fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<(FileScan, Secrets), Whole> {
+fn yaml((declared, ranges): Said<'_>, path: &RepoPath, text: &str) -> Result<(FileScan, Secrets), Whole> {
     let tree = tree::parse(text, kinds::SETTER).map_err(|error| {
         let reason = match text.contains("{{") {
             true => SkipReason::TemplateFile,
@@ -115,7 +123,7 @@ fn yaml(declared: &[DeclaredValue<'_>], path: &RepoPath, text: &str) -> Result<(
         return Err((None, SkipReason::Sops));
     }
     let secrets = if declared.is_empty() { Secrets::None } else { Secrets::of_tree(&tree) };
-    let scan = collect(declared, path, &tree).ok_or((None, SkipReason::TooManyPins))?;
+    let scan = collect((declared, ranges), path, &tree).ok_or((None, SkipReason::TooManyPins))?;
     Ok((scan, secrets))
 }
 
@@ -125,9 +133,10 @@ pub fn too_big() -> SkipReason {
     SkipReason::TooLarge { megabytes: MAX_BYTES / 1_000_000 }
 }
 
-fn collect(declared: &[DeclaredValue<'_>], path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
-    let mut collector = Collector { declared, ..Collector::new(path, tree, Frame::File) };
-    let mut scan = FileScan::default();
+fn collect((declared, ranges): Said<'_>, path: &RepoPath, tree: &Tree<'_>) -> Option<FileScan> {
+    let mut collector = Collector { declared, ranges, ..Collector::new(path, tree, Frame::File) };
+    let dependencies = chart_lock::Dependencies::of_chart(path, tree).map(Box::new);
+    let mut scan = FileScan { dependencies, ..FileScan::default() };
     for (number, root) in tree.roots.iter().enumerate() {
         collector.document(*root);
         collector.named_values(*root, &mut scan.names_values);

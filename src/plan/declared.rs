@@ -30,12 +30,13 @@ pub struct Declared {
     pub land_within: Option<Duration>,
 }
 
-/// Everything that a branch declares, by overlay and image. Pins without a version declare nothing.
+/// Everything that a branch declares, by overlay and image. Pins without a version declare nothing,
+/// and a range of versions declares none of them.
 #[must_use]
 pub fn declared(branch: &BranchName, pins: &[Arc<Pin>], policies: &PolicySet) -> Vec<Declared> {
     let mut found: BTreeMap<(String, ImageName, String, Version), Declared> = BTreeMap::new();
     for pin in pins {
-        if pin.version.tag.is_none() && pin.version.digest.is_none() {
+        if pin.version.is_range() || (pin.version.tag.is_none() && pin.version.digest.is_none()) {
             continue;
         }
         let effective = policies.effective(&pin.path, &pin.name);

@@ -108,6 +108,8 @@ pub struct Fields {
     pub adopt: Option<Sourced<bool>>,
     /// How the selected version is written.
     pub pin: Option<Sourced<PinStyle>>,
+    /// What becomes of a range of versions that is written in place of a chart's version; `None`: it is left alone.
+    pub ranges: Option<Sourced<Ranges>>,
     /// Which updates share a commit.
     pub group: Option<Sourced<GroupTemplate>>,
     /// How long an update may take from commit to running before it counts as stuck.
@@ -142,6 +144,12 @@ pub struct Fields {
 }
 
 impl Fields {
+    /// Whether a range of versions is replaced by a version.
+    #[must_use]
+    pub fn pins_ranges(&self) -> bool {
+        self.ranges.as_ref().is_some_and(|ranges| ranges.value == Ranges::Pin)
+    }
+
     /// Everything that is demanded of an image's signatures, the policy's own first.
     pub fn verifications(&self) -> impl Iterator<Item = &Sourced<Arc<Verification>>> {
         self.verify.iter().chain(&self.cap_verify)
@@ -245,6 +253,27 @@ impl PinStyle {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Digest => "digest",
+        }
+    }
+}
+
+/// What becomes of a range of versions (`1.x`, `^1.2`) that is written in place of a chart's version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ranges {
+    /// It is left alone: what reads it chooses a version.
+    Keep,
+    /// It is replaced by the greatest version in it.
+    Pin,
+}
+
+impl Ranges {
+    /// The name used in policy files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Pin => "pin",
         }
     }
 }
@@ -488,6 +517,7 @@ impl Fields {
         replace(&mut self.platforms, later.platforms.as_ref());
         replace(&mut self.adopt, later.adopt.as_ref());
         replace(&mut self.pin, later.pin.as_ref());
+        replace(&mut self.ranges, later.ranges.as_ref());
         replace(&mut self.group, later.group.as_ref());
         replace(&mut self.land_within, later.land_within.as_ref());
         replace(&mut self.review_within, later.review_within.as_ref());

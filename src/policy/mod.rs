@@ -20,8 +20,8 @@ mod template;
 pub use crate::model::{Captures, ImagePattern, PathPattern, PatternError};
 pub use code_owners::{CodeOwners, PLACES as CODE_OWNERS, code_owners};
 pub use fields::{
-    CURRENT, Cap, Enough, Fields, OnRetag, PinStyle, Policy, PromoteFrom, PullRequestFields, Rate, Require, Resume,
-    Rollback, SourceLocation, Sourced, Write,
+    CURRENT, Cap, Enough, Fields, OnRetag, PinStyle, Policy, PromoteFrom, PullRequestFields, Ranges, Rate, Require,
+    Resume, Rollback, SourceLocation, Sourced, Write,
 };
 pub use message_template::{MessageTemplate, MessageTemplates, TemplateUse, is_reserved};
 pub use schedule::{Schedule, ScheduleError, Window, WindowKind, WindowState, local, windows_state};

@@ -16,6 +16,8 @@
 //! prerelease of the same three numbers (npm), or if a lower bound ends in `-0` (Masterminds' way to request them:
 //! `>=1.0.0-0`, `*-0`). An upper bound of fewer than three parts never includes a prerelease of the next version:
 //! 2.0.0-rc.1 is in neither `^1.2` nor `<2`, but it is in `<2.0.0`, as precedence says.
+//!
+//! A range that is written for a chart is read as Helm reads it ([`VersionRange::of_chart`]).
 
 use super::SelectError;
 use super::version::{ParsedVersion, is_prerelease};
@@ -28,6 +30,15 @@ const MAX_LENGTH: usize = 2000;
 pub struct VersionRange {
     text: String,
     any_of: Vec<All>,
+    /// Another range in which a version must be, too.
+    within: Option<Box<Within>>,
+}
+
+/// A second range, and whether prereleases match it without further conditions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Within {
+    range: VersionRange,
+    prereleases: bool,
 }
 
 /// Comparators that must all hold.
@@ -67,12 +78,13 @@ enum Operator {
 }
 
 /// What a range says about a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum RangeMatch {
-    Inside,
+    // The least first: with two ranges, the lesser counts.
     Outside,
     /// It would match if prereleases were allowed.
     Prerelease,
+    Inside,
 }
 
 impl VersionRange {
@@ -92,7 +104,28 @@ impl VersionRange {
         while parser.eat("||") {
             any_of.push(parser.all()?);
         }
-        Ok(Self { text: text.to_owned(), any_of })
+        Ok(Self { text: text.to_owned(), any_of, within: None })
+    }
+
+    /// Parses a range of a chart's versions as Helm reads it (Masterminds/semver 3, "Working With Prerelease Versions"): an
+    /// alternative that names any prerelease, `-0` among them, takes all prereleases; what is not written of a bound is zero, so that
+    /// 2.0.0-rc.1 is in `>=1.0.0-0 <2`.
+    ///
+    /// # Errors
+    /// As [`VersionRange::parse`].
+    pub fn of_chart(text: &str) -> Result<Self, SelectError> {
+        let mut range = Self::parse(text)?;
+        for all in &mut range.any_of {
+            all.prereleases = all.comparators.iter().any(|it| it.operand.pre.is_some() || it.operand.bare_zero);
+            all.comparators = std::mem::take(&mut all.comparators).into_iter().flat_map(Comparator::filled).collect();
+        }
+        Ok(range)
+    }
+
+    /// The versions of it that are in another range, too; `prereleases`: that one takes them without further conditions.
+    #[must_use]
+    pub fn within(self, range: Self, prereleases: bool) -> Self {
+        Self { within: Some(Box::new(Within { range, prereleases })), ..self }
     }
 
     /// The range as written.
@@ -103,6 +136,12 @@ impl VersionRange {
 
     /// What the range says about a version; `allowed`: prereleases match without further conditions.
     pub(super) fn verdict(&self, version: &ParsedVersion<'_>, allowed: bool) -> RangeMatch {
+        let own = self.own_verdict(version, allowed);
+        let within = self.within.as_ref().map(|within| within.range.verdict(version, within.prereleases));
+        within.map_or(own, |within| within.min(own))
+    }
+
+    fn own_verdict(&self, version: &ParsedVersion<'_>, allowed: bool) -> RangeMatch {
         let mut verdict = RangeMatch::Outside;
         for all in self.any_of.iter().filter(|all| all.comparators.iter().all(|c| c.holds(version))) {
             if allowed || !version.is_prerelease() || all.asks_for(version) {
@@ -146,6 +185,25 @@ impl Comparator {
                 let zeros = parts.iter().take_while(|part| part.bytes().all(|b| b == b'0')).count();
                 order.is_ge() && keeps(zeros + 1)
             }
+        }
+    }
+
+    /// The same with zeros for what is not written of a bound, as comparators that must all hold.
+    fn filled(self) -> Vec<Self> {
+        let mut parts = self.operand.parts.clone();
+        if parts.len() == 3 {
+            return vec![self];
+        }
+        parts.resize(3, "0".to_owned());
+        let pre = self.operand.bare_zero.then(|| "0".to_owned());
+        let operand = Operand { parts, pre, bare_zero: false };
+        match self.operator {
+            Operator::Less | Operator::GreaterOrEqual => vec![Self { operand, ..self }],
+            // No version below its beginning, which a prerelease of that is.
+            Operator::Equal | Operator::Tilde | Operator::Caret => {
+                vec![Self { operator: Operator::GreaterOrEqual, operand }, self]
+            }
+            Operator::Greater | Operator::LessOrEqual | Operator::Unequal => vec![self],
         }
     }
 

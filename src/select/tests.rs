@@ -921,3 +921,108 @@ fn a_tag_that_the_policy_passes_over_is_adopted_only_where_an_order_says_so() {
         assert_eq!(passes_over(&policy, &Tag::parse(current).unwrap()), adopts, "{current}: known without a listing");
     }
 }
+
+/// Versions of a chart.
+const CHART_VERSIONS: [&str; 22] = [
+    "0.0.3",
+    "0.0.4",
+    "0.1.0",
+    "0.2.3",
+    "0.2.9",
+    "0.3.0",
+    "1.0.0-rc.1",
+    "1.0.0",
+    "1.2.0-rc.1",
+    "1.2.0",
+    "1.2.3",
+    "1.2.4-beta.2",
+    "1.2.4",
+    "1.2.9",
+    "1.3.0-alpha.1",
+    "1.3.0",
+    "1.4.0",
+    "1.10.2+up3.1.0",
+    "2.0.0-rc.1",
+    "2.0.0",
+    "2.1.0",
+    "3.0.0-alpha.1",
+];
+
+/// What Masterminds/semver 3.5.0 selects among them, which Helm 4.3 reads ranges with.
+const GREATEST: &[(&str, Option<&str>)] = &[
+    ("*", Some("2.1.0")),
+    ("x", Some("2.1.0")),
+    ("1", Some("1.10.2+up3.1.0")),
+    ("1.x", Some("1.10.2+up3.1.0")),
+    ("1.2", Some("1.2.9")),
+    ("1.2.x", Some("1.2.9")),
+    ("1.*", Some("1.10.2+up3.1.0")),
+    ("v1.2", Some("1.2.9")),
+    ("~1", Some("1.10.2+up3.1.0")),
+    ("~1.2", Some("1.2.9")),
+    ("~1.2.3", Some("1.2.9")),
+    ("~>1.2", Some("1.2.9")),
+    ("^1", Some("1.10.2+up3.1.0")),
+    ("^1.2", Some("1.10.2+up3.1.0")),
+    ("^1.2.4", Some("1.10.2+up3.1.0")),
+    ("^0", Some("0.3.0")),
+    ("^0.2", Some("0.2.9")),
+    ("^0.2.3", Some("0.2.9")),
+    ("^0.0.3", Some("0.0.3")),
+    ("~0.0.3", Some("0.0.4")),
+    ("0.x", Some("0.3.0")),
+    ("=1.2.3", Some("1.2.3")),
+    (">=1 <2", Some("1.10.2+up3.1.0")),
+    (">=1, <2", Some("1.10.2+up3.1.0")),
+    (">=1.0.0 <1.3.0", Some("1.2.9")),
+    (">1.2", Some("2.1.0")),
+    ("<=1.2", Some("1.2.9")),
+    ("<1.3", Some("1.2.9")),
+    ("<2", Some("1.10.2+up3.1.0")),
+    (">=1.2.3", Some("2.1.0")),
+    ("!=2.1.0", Some("2.0.0")),
+    ("1.2 - 1.4", Some("1.4.0")),
+    ("1.2.3 - 1.4.0", Some("1.4.0")),
+    ("^1.2 || ^2.0", Some("2.1.0")),
+    (">=1.0.0-0", Some("3.0.0-alpha.1")),
+    ("*-0", Some("3.0.0-alpha.1")),
+    (">=1.0.0-0 <2", Some("2.0.0-rc.1")),
+    ("^1.0.0-0", Some("1.10.2+up3.1.0")),
+    ("~1.2.0-0", Some("1.2.9")),
+    ("<2.0.0-0", Some("1.10.2+up3.1.0")),
+    (">=1.2.4-beta.1", Some("3.0.0-alpha.1")),
+    (">=1.2.4-beta.1 <1.3", Some("1.3.0-alpha.1")),
+    ("1.x-0", Some("1.10.2+up3.1.0")),
+    ("1.2-0", Some("1.2.9")),
+    ("<=2-0", Some("2.1.0")),
+    (">=3", None),
+    ("9.x", None),
+    ("1.3.0-alpha.1 - 2", Some("2.1.0")),
+    (">=1.2.0-rc.1 <1.2.1", Some("1.2.0")),
+    ("^2.0.0-0 || ^0.2", Some("2.1.0")),
+    ("!=1.2", Some("2.1.0")),
+    (">= 1.2.3 < 1.3", Some("1.2.9")),
+];
+
+#[test]
+fn a_chart_s_range_is_read_as_helm_reads_it() {
+    let entries: Vec<TagEntry> =
+        CHART_VERSIONS.iter().map(|text| TagEntry { tag: Tag::parse(text).unwrap(), created: None }).collect();
+    let greatest = |range: VersionRange| {
+        let selection = select(&TagPolicy::new(Order::Semver(range)), None, &entries);
+        selection.selected.map(|selected| selected.tag.to_string())
+    };
+    for (range, expected) in GREATEST {
+        assert_eq!(greatest(VersionRange::of_chart(range).unwrap()).as_deref(), *expected, "{range}");
+    }
+    for (range, within, prereleases, expected) in [
+        ("1.x", "^1.2 <1.4", false, Some("1.3.0")),
+        ("*-0", "^1.0", false, Some("1.10.2+up3.1.0")),
+        ("*-0", "<1.3.0", false, Some("1.2.9")),
+        ("*-0", ">=1.3.0-alpha.1 <1.3.0", true, Some("1.3.0-alpha.1")),
+        ("1.x", "^2", false, None),
+    ] {
+        let both = VersionRange::of_chart(range).unwrap().within(VersionRange::parse(within).unwrap(), prereleases);
+        assert_eq!(greatest(both).as_deref(), expected, "{range} within {within}");
+    }
+}

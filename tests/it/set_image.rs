@@ -192,10 +192,31 @@ fn a_single_file_is_read_with_what_decides_beside_it() {
     assert_eq!(variable.code, Some(0), "{}", variable.stderr);
     assert_eq!(read(root, ".env"), "# tags\nWEB_TAG=1.3.0\n");
 
-    // The same version stands in the lock with a checksum.
+    // The same version stands in the lock with a checksum, which does not fit.
     let locked = set(root, &["chart/Chart.yaml", "https://charts.example.com/stable/redis=:19.7.0"]);
     assert_ne!(locked.code, Some(0));
     let said = format!("{}{}", locked.stdout, locked.stderr);
     assert!(said.contains("Chart.lock beside it"), "{said}");
     assert_eq!(read(root, "chart/Chart.yaml"), chart);
+
+    // As Helm 4.3.1 writes it.
+    let lock = |version: &str, digest: &str, time: &str| {
+        format!(
+            "dependencies:\n- name: redis\n  repository: https://charts.example.com/stable\n  version: {version}\n\
+             digest: sha256:{digest}\ngenerated: \"{time}\"\n"
+        )
+    };
+    let (before, after) = (
+        "48ee2dc1a76ae1186b9128b0465a356806f00688634f8c04adb6cab4b9e63174",
+        "c418798e35db861c196b926d91f664c6beefe50b10bd6767b4bf17e6a3461aa0",
+    );
+    let path = root.join("chart/Chart.lock");
+    std::fs::write(&path, lock("19.6.4", before, "2024-08-01T10:00:00.123456789+02:00")).unwrap();
+    let done = set(root, &["chart/Chart.yaml", "https://charts.example.com/stable/redis=:19.7.0"]);
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert_eq!(read(root, "chart/Chart.yaml"), chart.replace("19.6.4", "19.7.0"));
+    let written = read(root, "chart/Chart.lock");
+    let time = written.split('"').nth(1).unwrap().to_owned();
+    assert!(!time.starts_with("2024") && time.ends_with('Z'), "{time}");
+    assert_eq!(written, lock("19.7.0", after, &time));
 }

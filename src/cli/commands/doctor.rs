@@ -135,7 +135,8 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
             }
             Ok(read) => {
                 doctor_signatures::collect(&read.policies, &read.found.pins, &mut demanded);
-                images.extend(read.found.pins.iter().map(|pin| (pin.name.clone(), pin.version.tag.clone())));
+                let tag = |pin: &model::Pin| pin.version.tag.clone().filter(|tag| !tag.is_range());
+                images.extend(read.found.pins.iter().map(|pin| (pin.name.clone(), tag(pin))));
                 let count =
                     |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
                 let policies = count(read.policies.policies().len(), "policy", "policies");

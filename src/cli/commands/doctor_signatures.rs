@@ -22,7 +22,7 @@ pub(super) type Demanded = BTreeMap<(ImageName, Version), BTreeSet<Arc<Verificat
 pub(super) fn collect(policies: &PolicySet, pins: &[Pin], demanded: &mut Demanded) {
     for pin in pins {
         let effective = policies.effective(&pin.path, &pin.name);
-        if effective.write == Write::Never {
+        if effective.write == Write::Never || pin.version.is_range() {
             continue;
         }
         let demands: Vec<Arc<Verification>> =

@@ -194,7 +194,7 @@ impl Known<'_> {
             let mut pins = Pins::new();
             for pin in &found.pins {
                 let tags = pins.entry((pin.path.clone(), pin.name.clone())).or_default();
-                tags.extend(pin.version.tag.clone());
+                tags.extend(pin.version.tag.clone().filter(|tag| !tag.is_range()));
             }
             pins
         };

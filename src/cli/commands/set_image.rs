@@ -5,6 +5,7 @@
 //! anywhere. All files are edited in memory first, and are written only if every edit was proved.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -12,8 +13,9 @@ use serde::Serialize;
 use super::files::{ScanTarget, read_bytes, replace};
 use super::scan::PinView;
 use super::{CliError, Context, Exit, policies, table};
+use crate::daemon::Clock;
 use crate::model::{Digest, ImageName, ImageReference, Pin, RepoPath, Scheme, Skipped, Tag, Version, visible};
-use crate::overlay::{self, OldDigest, PinEdit, edit_with, every_pin};
+use crate::overlay::{self, OldDigest, PinEdit, chart_lock_of, edit_with, every_pin, relock};
 
 /// Arguments of `landfall set-image`.
 #[derive(Debug, clap::Args)]
@@ -235,8 +237,26 @@ fn plan(
         let view = PinView::new(target.shown(file.as_str()), now);
         report.pins.push(Changed { pin: view, from: edit.pin.version.clone(), to: now.version.clone() });
     }
+    if let Some(lock) = relocked(target, file, (&old, &new)).map_err(|error| problem(&error))? {
+        let key = std::fs::canonicalize(&lock.path).unwrap_or_else(|_| lock.path.clone());
+        rewrites.insert(key, lock);
+    }
     rewrites.insert(key, Rewrite { path, old, new });
     Ok(())
+}
+
+/// The lock of a chart whose file changes; `None` if there is none beside it.
+fn relocked(target: &ScanTarget, file: &RepoPath, (before, after): (&[u8], &[u8])) -> io::Result<Option<Rewrite>> {
+    let Some(lock) = chart_lock_of(file) else { return Ok(None) };
+    let path = target.on_disk(&lock);
+    if std::fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    let old = read_bytes(&path)?;
+    let time = Clock::system().now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let new = relock((before, after), &old, &time);
+    let new = new.map_err(|reason| io::Error::other(format!("{lock} cannot be kept true: {reason}")))?;
+    Ok(Some(Rewrite { path, old, new }))
 }
 
 fn write(rewrites: &BTreeMap<PathBuf, Rewrite>) -> Result<(), CliError> {

@@ -218,6 +218,7 @@ fn fields(raw: &raw::Policy, paths: &[PathPattern], sink: &mut Sink<'_>) -> Fiel
         platforms,
         adopt: sink.keep(raw.adopt.as_ref()),
         pin: sink.keep(raw.pin.as_ref()),
+        ranges: sink.keep(raw.ranges.as_ref()),
         group: commit_group,
         land_within: sink.read_opt(raw.land_within.as_ref(), |text| value::duration(text)),
         review_within: sink.read_opt(raw.review_within.as_ref(), |text| value::duration(text)),

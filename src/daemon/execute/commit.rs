@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::git::{Blob, Force, GitError, NewCommit, RefResult, RefUpdate, RefusalKind, Stamp, TreeEntry};
 use crate::model::{BranchName, CommitId, Pin, RepoPath};
-use crate::overlay::{PinEdit, edit, every_pin};
+use crate::overlay::{PinEdit, chart_lock_of, edit, every_pin, relock};
 use crate::plan::{Action, ActionKind, Plan, Update};
 
 use super::{Executor, Making, Remote};
@@ -171,7 +171,7 @@ impl<R: Remote, P> Executor<R, P> {
         parent: &CommitId,
         now: Timestamp,
     ) -> Result<CommitId, ActionFailure> {
-        let files = self.edited(&action.updates, parent)?;
+        let files = self.edited(&action.updates, parent, now)?;
         // A change that a person requested has that person as author, and the bot as committer.
         let by = action.updates.iter().find_map(|update| update.rollback.as_ref()?.by.as_deref());
         let Stamp { author, committer, time } = self.stamp(by, now);
@@ -187,11 +187,13 @@ impl<R: Remote, P> Executor<R, P> {
         Ok(self.remote.commit(&new)?)
     }
 
-    /// Every file of these updates with its pins changed, as it would be on top of `parent`.
+    /// Every file of these updates with its pins changed, as it would be on top of `parent`, and the locks of charts that repeat
+    /// them.
     pub(in crate::daemon) fn edited(
         &self,
         updates: &[Update],
         parent: &CommitId,
+        now: Timestamp,
     ) -> Result<Vec<(RepoPath, Vec<u8>)>, ActionFailure> {
         let mut by_file: BTreeMap<&RepoPath, Vec<(&Update, &Pin)>> = BTreeMap::new();
         for update in updates {
@@ -215,17 +217,25 @@ impl<R: Remote, P> Executor<R, P> {
                 return Err(wrong(path, "it is too large to read".to_owned()));
             };
             // An earlier commit in the same push may have shifted the spans; the same key finds the pin again.
-            let now = every_pin(&declared, path, &bytes, &self.remote.beside(parent, path)?);
+            let pins_now = every_pin(&declared, path, &bytes, &self.remote.beside(parent, path)?);
             let mut edits = Vec::new();
             for (update, pin) in pins {
                 let is_it = |here: &&Pin| {
                     (&here.key, here.kind, &here.version, &here.name) == (&pin.key, pin.kind, &pin.version, &pin.name)
                 };
-                let here = now.iter().find(is_it);
+                let here = pins_now.iter().find(is_it);
                 let here = here.ok_or_else(|| wrong(path, format!("{} is no longer what was planned for", pin.key)))?;
                 edits.push(PinEdit { pin: here, to: update.to.clone(), rename: None });
             }
             let edited = edit(path, &bytes, &edits).map_err(|error| wrong(path, error.to_string()))?;
+            if let Some(lock) = chart_lock_of(path)
+                && let Some(old) = self.remote.content(parent, &lock)?
+            {
+                let time = now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+                let new = relock((&bytes, &edited), &old, &time);
+                let new = new.map_err(|reason| wrong(&lock, format!("it cannot be kept true: {reason}")))?;
+                files.push((lock, new));
+            }
             files.push((path.clone(), edited));
         }
         Ok(files)

@@ -1,13 +1,15 @@
 //! The changes of an action to its files, as a unified diff.
 
+use jiff::Timestamp;
+
 use crate::plan::{Action, Plan};
 
 use super::{Executor, Remote};
 
 impl<R: Remote, P> Executor<R, P> {
     /// The unified diff of an action against the tip it was planned at; if it cannot be made, the reason.
-    pub(in crate::daemon) fn diff(&self, plan: &Plan, action: &Action) -> String {
-        let files = match self.edited(&action.updates, &plan.revision) {
+    pub(in crate::daemon) fn diff(&self, plan: &Plan, action: &Action, now: Timestamp) -> String {
+        let files = match self.edited(&action.updates, &plan.revision, now) {
             Ok(files) => files,
             Err(error) => return format!("# {}\n", error.message),
         };

@@ -92,7 +92,7 @@ impl<R: Remote, P: PullRequests> Executor<R, P> {
         Ok(self.remote.commit(&NewCommit {
             parents: vec![pull.tip.clone(), plan.revision.clone()],
             base: plan.revision.clone(),
-            files: self.edited(&action.updates, &plan.revision)?,
+            files: self.edited(&action.updates, &plan.revision, now)?,
             message: format!("Merge branch '{}' into {}\n", plan.branch, pull.head),
             author,
             committer,

@@ -327,15 +327,15 @@ impl Repository {
         Ok(Some(planned.plan))
     }
 
-    /// The plan as an outcome in which nothing is done; with `diff`, each action includes the diff of its files.
+    /// The plan as an outcome in which nothing is done; with `diff`, each action includes the diff that its files would have now.
     #[must_use]
-    pub fn preview(&self, planned: &RepositoryPlan, diff: bool) -> CycleOutcome {
+    pub fn preview(&self, planned: &RepositoryPlan, diff: bool, now: Timestamp) -> CycleOutcome {
         let mut outcome = CycleOutcome::new(self.name());
         outcome.revision.clone_from(&planned.revision);
         for plan in &planned.plans {
             outcome.add_plan(plan);
             for action in &plan.actions {
-                let diff = (diff && !action.updates.is_empty()).then(|| self.executor.diff(plan, action));
+                let diff = (diff && !action.updates.is_empty()).then(|| self.executor.diff(plan, action, now));
                 let step = Step::Planned { diff };
                 outcome.actions.push(ActionOutcome { step, ..ActionOutcome::planned(&plan.branch, action) });
             }

@@ -10,7 +10,7 @@ use super::examined::Examined;
 use crate::daemon::execute::Remote;
 use crate::git::{GitError, LogEntry, TreeBudget, TreeEntry, TreePath};
 use crate::model::{CommitId, Digest, Pin, PinKind, RepoPath, Tag, Version};
-use crate::overlay::{PinEdit, edit, every_pin};
+use crate::overlay::{PinEdit, chart_of_lock, edit, every_pin, lock_time, relock};
 use crate::plan::{CarriedUpdate, RecordLimit, carried, trailer};
 
 /// How often the base may have been merged into a branch.
@@ -112,7 +112,11 @@ fn only_moves<R: Remote>(
         let TreePath::Usable(path) = change.path else {
             return Ok(Err("it has a path that cannot be used".to_owned()));
         };
-        if let Err(reason) = file_as_recorded(remote, (start, commit), &path, carries)? {
+        let recorded = match chart_of_lock(&path) {
+            Some(chart) => lock_as_recorded(remote, (start, commit), (&chart, &path))?,
+            None => file_as_recorded(remote, (start, commit), &path, carries)?,
+        };
+        if let Err(reason) = recorded {
             return Ok(Err(reason));
         }
     }
@@ -126,13 +130,7 @@ fn file_as_recorded<R: Remote>(
     carries: &Carries,
 ) -> Result<Result<(), Foreign>, GitError> {
     let other = || Ok(Err(format!("{path} has changes that the bot did not write")));
-    let is_program = |commit: &CommitId| -> Result<Option<bool>, GitError> {
-        Ok(match remote.entries(commit, std::slice::from_ref(path))?.remove(path) {
-            Some(TreeEntry::File { executable, .. }) => Some(executable),
-            Some(TreeEntry::Symlink | TreeEntry::Submodule | TreeEntry::Folder) | None => None,
-        })
-    };
-    let (was, is) = (is_program(before)?, is_program(after)?);
+    let (was, is) = (is_program(remote, before, path)?, is_program(remote, after, path)?);
     if was.is_none() || was != is {
         return other();
     }
@@ -176,6 +174,45 @@ fn file_as_recorded<R: Remote>(
         Ok(rebuilt) if rebuilt == new => Ok(Ok(())),
         Ok(_) | Err(_) => other(),
     }
+}
+
+/// Whether a chart's lock is what the changes of its dependencies make of it; those are examined by themselves. Only its time is what the
+/// commit says.
+fn lock_as_recorded<R: Remote>(
+    remote: &R,
+    (before, after): (&CommitId, &CommitId),
+    (chart, lock): (&RepoPath, &RepoPath),
+) -> Result<Result<(), Foreign>, GitError> {
+    let other = || Ok(Err(format!("{lock} has changes that the bot did not write")));
+    if is_program(remote, before, lock)?.is_none()
+        || is_program(remote, before, lock)? != is_program(remote, after, lock)?
+    {
+        return other();
+    }
+    let mut texts = Vec::new();
+    for (commit, path) in [(before, chart), (after, chart), (before, lock), (after, lock)] {
+        match remote.content(commit, path) {
+            Ok(Some(text)) => texts.push(text),
+            Ok(None) | Err(GitError::Refused { .. }) => return other(),
+            Err(error) => return Err(error),
+        }
+    }
+    let mut examined = Examined::nothing();
+    examined.begin(texts.iter().map(Vec::len).sum());
+    let [chart_before, chart_after, lock_before, lock_after] = texts.as_slice() else { return other() };
+    let Some(time) = lock_time(lock_after) else { return other() };
+    match relock((chart_before, chart_after), lock_before, &time) {
+        Ok(rebuilt) if rebuilt == *lock_after => Ok(Ok(())),
+        Ok(_) | Err(_) => other(),
+    }
+}
+
+/// Whether a file may be run as a program; `None` if there is no such file.
+fn is_program<R: Remote>(remote: &R, commit: &CommitId, path: &RepoPath) -> Result<Option<bool>, GitError> {
+    Ok(match remote.entries(commit, std::slice::from_ref(path))?.remove(path) {
+        Some(TreeEntry::File { executable, .. }) => Some(executable),
+        Some(TreeEntry::Symlink | TreeEntry::Submodule | TreeEntry::Folder) | None => None,
+    })
 }
 
 /// The versions that a commit's trailers name, by image and overlay, so that what many records say of many pins is looked

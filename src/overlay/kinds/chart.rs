@@ -3,15 +3,15 @@
 //! In `spec.chart.spec` of a Flux HelmRelease and `spec` of a HelmChart: `chart`, `version`, and `sourceRef`, which names a
 //! HelmRepository in any file. Of other sources Flux ignores the version (Flux, "Helm Charts").
 //!
-//! In `dependencies` of a `Chart.yaml`, `helmCharts` of a kustomization, `releases` of a helmfile: with the address of the
+//! In `dependencies` of a `Chart.yaml` (or a `requirements.yaml`, where Helm 2 had them), `helmCharts` of a kustomization, `releases` of a helmfile: with the address of the
 //! repository beside them, or in the helmfile's `repositories`.
 //!
 //! In a source of an Argo CD Application or ApplicationSet: `chart`, `targetRevision`, and `repoURL`, which is the address of a Helm
 //! repository, or has no scheme for a container registry (Argo CD, "Helm"). Only whole versions are pins: of a range, the
-//! controller itself chooses one.
+//! controller itself chooses one. Where a policy has ranges replaced (`ranges: pin`), they are pins, too.
 
 use super::{Claim, Document, Form, Recognizer, nothing_more};
-use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, SkipReason, is_exact_version, shown_address};
+use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, RangePins, SkipReason, is_exact_version, shown_address};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::referred::ChartOf;
 use crate::overlay::tree::Id;
@@ -34,7 +34,7 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
             }
             Claim::Taken
         }
-        (Form::Mapping, ..) if collector.path.file_name() == "Chart.yaml" => {
+        (Form::Mapping, ..) if is_chart_file(collector.path.file_name()) => {
             let list = collector.tree.get(document.root, "dependencies");
             for dependency in list.map_or(&[][..], |list| collector.tree.items(list)) {
                 collector.written_chart(*dependency, ["repository", "name", "version"]);
@@ -43,6 +43,11 @@ fn document(collector: &mut Collector<'_, '_>, document: &Document<'_>) -> Claim
         }
         _ => Claim::Passed,
     }
+}
+
+/// Whether a file of this name declares the dependencies of a chart.
+pub(in crate::overlay) fn is_chart_file(name: &str) -> bool {
+    matches!(name, "Chart.yaml" | "requirements.yaml")
 }
 
 /// In place of the name of a chart whose repository is not known yet.
@@ -76,7 +81,7 @@ impl Collector<'_, '_> {
             return self.skip(version, SkipReason::ChartInSource);
         }
         let text = self.tree.scalar(tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
-        if !is_exact_version(text) && !is_template(text) {
+        if self.is_left_range(text) {
             return self.skip(version, SkipReason::ChartRange);
         }
         let (Some(chart), Some(name)) = (tree.text_at(spec, "chart"), of_source("name")) else {
@@ -89,6 +94,11 @@ impl Collector<'_, '_> {
         let repository = self.helm_repository_name(of_source("namespace").or_else(own), name);
         let Some(repository) = repository else { return self.skip(version, SkipReason::ChartWithoutSource) };
         self.referred_chart(ChartOf { chart: chart.to_owned(), repository }, version);
+    }
+
+    /// Whether a text is a range of versions that is left to what reads it.
+    fn is_left_range(&self, text: &str) -> bool {
+        self.ranges == RangePins::LeftAlone && !is_exact_version(text) && !is_template(text)
     }
 
     fn referred_chart(&mut self, of: ChartOf, version: Id) {
@@ -156,7 +166,7 @@ impl Collector<'_, '_> {
             Err(error) => return self.skip(version, not_an_image(&error)),
         };
         let text = self.tree.scalar(self.tree.target(version)).map_or("", |scalar| scalar.value.as_ref());
-        if !is_exact_version(text) && !is_template(text) {
+        if self.is_left_range(text) {
             return self.skip_image(version, SkipReason::ChartRange, Some(name));
         }
         let image = name.to_string();

@@ -40,7 +40,7 @@ kinds![
 ];
 
 pub(super) use argo_application::sources;
-pub(super) use chart::chart_name;
+pub(super) use chart::{chart_name, is_chart_file};
 use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};

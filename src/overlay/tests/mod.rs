@@ -6,6 +6,7 @@ mod compose;
 mod edits;
 mod index;
 mod key_paths;
+mod locks;
 mod properties;
 mod reach;
 mod scans;

@@ -1,8 +1,8 @@
 //! Files and the pins in them.
 
-use super::{check, path};
-use crate::model::{RepoPath, SkipReason, Tag, Version};
-use crate::overlay::{MAX_BYTES, PinEdit, edit, is_candidate, scan_file};
+use super::{check, check_with, path, version};
+use crate::model::{KeyPaths, PathPattern, RepoPath, SkipReason, Tag, Version};
+use crate::overlay::{MAX_BYTES, PinEdit, edit, is_candidate, scan_file, scan_with};
 
 const KUSTOMIZATION: &str = "apps/web/kustomization.yaml";
 
@@ -800,4 +800,66 @@ fn what_is_left_alone_by_design_is_told_from_what_hides_an_update() {
         assert!(!scan.skipped.is_empty(), "{text}");
         assert!(scan.skipped.iter().all(|skipped| skipped.reason.is_expected() == by_design), "{:?}", scan.skipped);
     }
+}
+
+/// Where a policy has ranges replaced, each place with one is a pin, and an edit leaves a version there and nothing else changed.
+#[test]
+fn a_range_of_a_chart_s_versions_is_replaced_where_a_policy_says_so() {
+    let pinning = KeyPaths::default().pinning_ranges(vec![PathPattern::parse("charts/**").unwrap()]);
+    let set = |name: &str, text: &str| {
+        let scan = scan_with(&pinning, &path(name), text.as_bytes());
+        let edits: Vec<_> =
+            scan.pins.iter().map(|pin| PinEdit { pin, to: version("1.4.0+up2"), rename: None }).collect();
+        assert!(scan.pins.iter().all(|pin| pin.version.is_range()), "{scan:#?}");
+        String::from_utf8(edit(&path(name), text.as_bytes(), &edits).unwrap()).unwrap()
+    };
+    for (range, written) in [
+        ("1.x", "1.4.0+up2"),
+        ("1", "1.4.0+up2"),
+        ("1.2", "1.4.0+up2"),
+        ("^1.2", "1.4.0+up2"),
+        ("'>=1.0.0 <2'", "'1.4.0+up2'"),
+        ("\"~1 || ^2\"", "\"1.4.0+up2\""),
+        ("'1.2 - 1.4'", "'1.4.0+up2'"),
+        ("'*'", "'1.4.0+up2'"),
+        ("=1.2.3", "1.4.0+up2"),
+    ] {
+        let text = |version: &str| {
+            format!(
+                "apiVersion: v2\r\nname: a\r\ndependencies:\r\n- name: web # ours\r\n  version: {version} # keep\r\n  repository: oci://ghcr.io/acme\r\n"
+            )
+        };
+        assert_eq!(set("charts/a/Chart.yaml", &text(range)), text(written), "{range}");
+        let shown = range.trim_matches(['\'', '"']);
+        let column = if range == shown { 12 } else { 13 };
+        let pin = format!("5:{column} chart dependencies[0].version oci://ghcr.io/acme/web {shown}");
+        check_with(&pinning, "charts/a/Chart.yaml", &text(range), &[&pin], &[]);
+        check_with(&pinning, "apps/a/Chart.yaml", &text(range), &[], &["5: a range of versions of a chart"]);
+    }
+    let chart = |version: &str| {
+        format!(
+            "apiVersion: v2\nname: a\ndependencies:\n- {{name: web, repository: 'https://charts.example.com', version: {version}}}\n"
+        )
+    };
+    let long = format!("'{} 1.x'", "1.x ".repeat(50));
+    for (range, said) in [
+        ("'{{ .v }}'", "4: a template"),
+        ("&v 1.x", ""),
+        ("'1.x\n\n  '", "4: written over several lines"),
+        ("'1.x; rm'", "4: `1.x; rm` is not"),
+        ("\"1.x\\u0020\"", "4: the tag is written with escape"),
+        ("[1.x]", "4: not a single value"),
+        (&long, "4: `1.x 1.x"),
+    ] {
+        let skips: Vec<&str> = [said].into_iter().filter(|said| !said.is_empty()).collect();
+        let pins: &[&str] = if skips.is_empty() {
+            &["4:69 chart dependencies[0].version https://charts.example.com/web 1.x"]
+        } else {
+            &[]
+        };
+        check_with(&pinning, "charts/a/Chart.yaml", &chart(range), pins, &skips);
+    }
+    let shared = "apiVersion: v2\nname: a\ndependencies:\n- {name: web, repository: 'https://charts.example.com', version: &v 1.x}\n\
+                  - {name: api, repository: 'https://charts.example.com', version: *v}\n";
+    check_with(&pinning, "charts/a/Chart.yaml", shared, &[], &["4: shared through the anchor", "5: an alias"]);
 }

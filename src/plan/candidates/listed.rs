@@ -96,7 +96,8 @@ fn too_old(snapshot: &Snapshot<'_>, listing: &Listing, (current, branches): (&Ta
     let made = branches.iter().map(|(tag, made)| (tag, (*made).min(snapshot.now)));
     let newer = made.filter(|(tag, made)| *made > listing.at && !listing.tags.contains(tag));
     let missing = newer.map(|(_, made)| made).max();
-    let file = || (listing.at < snapshot.now && !listing.tags.contains(current)).then_some(snapshot.now);
+    let is_written = !current.is_range() && !listing.tags.contains(current);
+    let file = || (listing.at < snapshot.now && is_written).then_some(snapshot.now);
     missing.or_else(file)
 }
 
@@ -142,7 +143,7 @@ fn find(
     let Some(selection) = selection else { return Ok(Best::Unknown) };
     let Some(selected) = &selection.selected else { return Err(problem(no_candidate(name, listing, &selection))) };
     let listed = listing.tags.contains(current);
-    if !listed {
+    if !listed && !current.is_range() {
         let message =
             format!("{name}:{current} is not in the registry's list; it is kept, never replaced by an older one");
         let image = Some(name.clone());
@@ -182,7 +183,7 @@ fn select(
         let Some(times) = times else { return Ok(None) };
         let created = |tag: TagRef<'_>| times.get(tag.as_str()).copied();
         let selection = in_time(snapshot, (name, &tags), policy, |over| {
-            best(policy.0, Some(current), &tags, created, (ALTERNATIVES, over))
+            best(policy.0, Some(current).filter(|tag| !tag.is_range()), &tags, created, (ALTERNATIVES, over))
         })?;
         let newer = selection.candidates.iter().take_while(|tag| *tag != current);
         let mut gone = None;

@@ -7,9 +7,9 @@ mod upstream;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, Scheme, Tag, UpdateId, Version};
+use crate::model::{Answer, Digest, FailureCode, ImageName, Manifest, Pin, PinRole, Scheme, Tag, UpdateId, Version};
 use crate::policy::{Effective, PinStyle, Write};
-use crate::select::{Order, TagPolicy};
+use crate::select::{Order, SelectError, TagPolicy, VersionRange};
 
 use self::listed::{Best, ListingCache};
 use super::gates::signature::{self, SignatureState};
@@ -22,6 +22,9 @@ use super::{
 
 /// After how many versions without the demanded signatures no older one is considered: each costs several requests in every cycle.
 const MOST_UNSIGNED: usize = 3;
+
+/// What the manifest of a chart says that it is (Helm, "OCI support").
+const CHART: &str = "application/vnd.cncf.helm.config.v1+json";
 
 /// An update, with the policy that requested it.
 #[derive(Debug)]
@@ -118,8 +121,10 @@ pub(super) fn choose(snapshot: &Snapshot<'_>) -> Choices {
     let mut known = ListingCache::default();
     let units = units(snapshot, &mut choices);
     if snapshot.policies.promotes() {
-        let versions =
-            |units: &Vec<Unit>| units.iter().flat_map(|unit| &unit.pins).map(|pin| pin.version.clone()).collect();
+        let versions = |units: &Vec<Unit>| {
+            let versions = units.iter().flat_map(|unit| &unit.pins).map(|pin| &pin.version);
+            versions.filter(|version| !version.is_range()).cloned().collect()
+        };
         choices.declared = units.iter().map(|(key, units)| (key.clone(), versions(units))).collect();
     }
     for ((overlay, name, scope), units) in units {
@@ -145,7 +150,9 @@ pub(super) fn units(snapshot: &Snapshot<'_>, choices: &mut Choices) -> BTreeMap<
         if snapshot.request.is_some_and(|asked| !asked.is_about(&effective, &pin.name)) {
             continue;
         }
-        if effective.write == Write::Never {
+        // A range that one policy would have replaced, and another one keeps.
+        let is_kept = pin.version.is_range() && !effective.fields.pins_ranges();
+        if effective.write == Write::Never || is_kept {
             choices.unmanaged += 1;
             continue;
         }
@@ -351,9 +358,14 @@ fn choose_pin(
             "{name} is pinned by digest alone, so there is no tag to compare with or to follow; write it as tag@digest"
         ));
     };
-    let with_digest = effective.fields.pin.as_ref().is_some_and(|pin| pin.value == PinStyle::Digest)
-        || pin.version.digest.is_some()
-        || policy.order == Order::Digest;
+    let ranged = match current.is_range().then(|| within_range(policy, current)).transpose() {
+        Ok(ranged) => ranged,
+        Err(error) => return problem(format!("`{current}` of {name} is no range of versions: {error}")),
+    };
+    let policy = ranged.as_ref().unwrap_or(policy);
+    let asks_for_digest = effective.fields.pin.as_ref().is_some_and(|pin| pin.value == PinStyle::Digest);
+    let with_digest =
+        may_have_digest(pin) && (asks_for_digest || pin.version.digest.is_some() || policy.order == Order::Digest);
     if let Some(promote) = &effective.fields.promote_from {
         return promoted::choose(
             snapshot,
@@ -402,6 +414,23 @@ fn choose_pin(
     }
 }
 
+/// Whether a digest may be written at a pin: Helm and what runs it know no version of a chart with one.
+pub(in crate::plan) fn may_have_digest(pin: &Pin) -> bool {
+    pin.kind.role != PinRole::Chart
+}
+
+/// The rules for what replaces a range: a version in it that the policy's own rules allow, too. The greatest is wanted, whatever order they
+/// give.
+fn within_range(policy: &TagPolicy, written: &Tag) -> Result<TagPolicy, SelectError> {
+    let range = VersionRange::of_chart(written.as_str())?;
+    let range = match &policy.order {
+        Order::Semver(asked) => range.within(asked.clone(), policy.prereleases),
+        Order::Alphabetical(_) | Order::Numerical(_) | Order::NewestBuild | Order::Digest | Order::Shape => range,
+    };
+    let (filter, ignore) = (policy.filter.clone(), policy.ignore.clone());
+    Ok(TagPolicy { order: Order::Semver(range), filter, ignore, prereleases: false })
+}
+
 /// The choice for a pin, now that its written tag is compared with its registry. What the tag stands for goes to `unwritten` if it
 /// is another image than before and the pin names no digest.
 fn compared(
@@ -411,7 +440,8 @@ fn compared(
     choice: Choice,
     (unwritten, choices): (&mut BTreeMap<Version, Vec<Arc<Pin>>>, &mut Choices),
 ) -> Choice {
-    let Some(tag) = &pin.version.tag else { return choice };
+    // No registry has a tag that is called like a range.
+    let Some(tag) = pin.version.tag.as_ref().filter(|tag| !tag.is_range()) else { return choice };
     let settled = matches!(choice, Choice::Current);
     if matches!(&choice, Choice::Move(found) if found.to.tag.as_ref() == Some(tag)) {
         return choice;
@@ -511,6 +541,9 @@ pub(super) fn resolve(
             {
                 return Choice::Unknown;
             }
+            if current.is_range() && manifest.artifact.as_deref() != Some(CHART) {
+                return no_chart(key.1);
+            }
             // An image among a chart's tags is no version of the chart.
             if name.scheme() == Scheme::Oci && manifest.artifact.is_none() {
                 match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
@@ -519,7 +552,7 @@ pub(super) fn resolve(
                     Some(_) => {}
                 }
             }
-            if let Some(kind) = &manifest.artifact {
+            if let Some(kind) = manifest.artifact.as_ref().filter(|_| !current.is_range()) {
                 // Only in that case is the current version checked: an image is what pods run, whatever was there
                 // before.
                 match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
@@ -553,7 +586,8 @@ fn elsewhere(
     (tag, manifest): (&Tag, &Manifest),
     choices: &mut Choices,
 ) -> Option<Choice> {
-    if manifest.platforms.is_empty() || effective.fields.platforms.is_some() || tag == current {
+    let says_nothing = manifest.platforms.is_empty() || current.is_range();
+    if says_nothing || effective.fields.platforms.is_some() || tag == current {
         return None;
     }
     let key = (name.clone(), current.clone());
@@ -586,7 +620,7 @@ pub(super) fn present<'s>(
     effective: &Effective,
     choices: &mut Choices,
 ) -> Result<Option<&'s Manifest>, Choice> {
-    if !gates::asks_of_the_current(effective) {
+    if !gates::asks_of_the_current(effective) || current.is_range() {
         return Ok(None);
     }
     match snapshot.answers.manifests.get(&(name.clone(), current.clone())) {
@@ -617,6 +651,12 @@ fn no_image(tag: Tag, kind: &str) -> Choice {
     let reason = format!(
         "{tag} is `{kind}`, and neither a container image nor what is written now, so it is never written; exclude such tags with `filter` or `ignore`"
     );
+    let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
+    Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }
+}
+
+fn no_chart(tag: Tag) -> Choice {
+    let reason = format!("{tag} is no chart, so it never replaces a range of a chart's versions");
     let held = GateHold { attention: Attention::Never, ..GateHold::new(Gate::Platforms, reason, None) };
     Choice::NotYet { to: Version { tag: Some(tag), digest: None }, held }
 }

@@ -104,7 +104,9 @@ fn is_newer(policy: &TagPolicy, a: &Tag, b: &Tag) -> bool {
         return a != b;
     }
     let entries = [TagEntry { tag: a.clone(), created: None }, TagEntry { tag: b.clone(), created: None }];
-    select(policy, Some(b), &entries).selected.is_some_and(|selected| selected.tag == *a)
+    let current = Some(b).filter(|tag| !tag.is_range());
+    let entries = if current.is_some() { &entries[..] } else { &entries[..1] };
+    select(policy, current, entries).selected.is_some_and(|selected| selected.tag == *a)
 }
 
 /// The candidates that are newer than the current version, best first.
@@ -121,14 +123,15 @@ fn ranked(
         // The tag stays; its digest follows upstream.
         return Ok(found.into_iter().filter(same).collect());
     }
-    let tags: TagList = found.iter().map(|candidate| &candidate.tag).chain([current]).map(Tag::borrowed).collect();
+    let written = Some(current).filter(|tag| !tag.is_range());
+    let tags: TagList = found.iter().map(|candidate| &candidate.tag).chain(written).map(Tag::borrowed).collect();
     let created = match creation_times(snapshot, name, (policy, origin), &tags, choices) {
         Ok(Some(created)) => created,
         Ok(None) => return Err(Choice::Unknown),
         Err(best) => return Err(best.into()),
     };
     let created = |tag: TagRef<'_>| created.get(tag.as_str()).copied();
-    let select = |over: &dyn Fn() -> bool| best(policy, Some(current), &tags, created, (tags.len(), over));
+    let select = |over: &dyn Fn() -> bool| best(policy, written, &tags, created, (tags.len(), over));
     let selection = in_time(snapshot, (name, &tags), (policy, origin), select).map_err(Choice::from)?;
     let newer: Vec<&Tag> = match &selection.selected {
         Some(selected) if selected.tag != *current => {

@@ -16,7 +16,7 @@ use crate::policy::{Effective, PinStyle, Write};
 use crate::select::Order;
 
 use super::branches::group_head;
-use super::candidates::{Choices, MovingPins, units, update};
+use super::candidates::{Choices, MovingPins, may_have_digest, units, update};
 use super::gates::GateHold;
 use super::gates::signature::{self, SignatureState};
 use super::pull_requests::plain_pull_action;
@@ -114,6 +114,9 @@ impl PinLocation {
     #[must_use]
     pub fn with_digest(&self) -> bool {
         let fields = &self.effective.fields;
+        if !self.pins.iter().any(|pin| may_have_digest(pin)) {
+            return false;
+        }
         fields.pin.as_ref().is_some_and(|pin| pin.value == PinStyle::Digest)
             || self.pins.iter().any(|pin| pin.version.digest.is_some())
             || fields.tags.as_ref().is_some_and(|tags| tags.value.order == Order::Digest)
@@ -135,14 +138,15 @@ impl PinLocation {
 }
 
 /// The version to go back to, with `past` newest first, and why that one: the last that ran there or, if none was
-/// observed running, the one that was declared before. Versions that were already reverted are skipped.
+/// observed running, the one that was declared before. Versions that were already reverted are skipped, and so are ranges of versions.
 #[must_use]
 pub fn version_before(
     past: &[PastVersion],
     current: &Version,
     is_bad: impl Fn(&Version) -> bool,
 ) -> Option<(Version, String)> {
-    let usable = || past.iter().filter(|once| once.version != *current && !is_bad(&once.version));
+    let is_one = |version: &Version| !version.is_range() && version != current;
+    let usable = || past.iter().filter(|once| is_one(&once.version) && !is_bad(&once.version));
     if let Some((once, landed)) = usable().find_map(|once| Some((once, once.landed?))) {
         return Some((once.version.clone(), format!("it landed there on {}", landed.strftime("%Y-%m-%d %H:%M UTC"))));
     }

@@ -13,6 +13,7 @@ use crate::overlay::scan_file;
 mod histories;
 mod pace;
 mod promotion;
+mod ranges;
 mod retag;
 mod signatures;
 

@@ -162,7 +162,9 @@ impl PolicySet {
             let place = format!("{}:{}", cap.origin.file, cap.origin.line);
             ClosedFiles { paths: cap.paths.clone(), cap: place.into() }
         };
-        all.closed_to(closing.map(closed).collect())
+        let pinning = self.policies.iter().filter(|policy| policy.fields.pins_ranges());
+        let ranges = pinning.flat_map(|policy| policy.paths.iter().cloned()).collect();
+        all.closed_to(closing.map(closed).collect()).pinning_ranges(ranges)
     }
 
     /// The policies, in order.

@@ -119,11 +119,15 @@ impl Index {
 
     /// A world whose charts come from it: each HelmRelease names a repository that is in another file.
     fn world(&self) -> World {
+        self.world_with(POLICIES, RELEASE)
+    }
+
+    fn world_with(&self, policies: &str, release: &str) -> World {
         let source = format!("{SOURCE}  url: {}/stable\n", self.server.origin);
         let world = World::setup()
-            .policies(POLICIES)
-            .file("apps/web/dev/release.yaml", RELEASE)
-            .file("apps/web/prod/release.yaml", RELEASE)
+            .policies(policies)
+            .file("apps/web/dev/release.yaml", release)
+            .file("apps/web/prod/release.yaml", release)
             .file("clusters/sources.yaml", source)
             .start();
         let host = self.server.origin.trim_start_matches("http://");
@@ -199,4 +203,145 @@ fn a_chart_without_its_repository_is_said_and_left_alone() {
         "{report:#}"
     );
     assert_eq!(world.read("main", "apps/web/dev/release.yaml"), RELEASE);
+}
+
+#[test]
+fn a_range_is_pinned_where_a_policy_says_so_and_is_an_ordinary_version_from_then_on() {
+    let index = Index::start(&["1.2.3", "1.3.0+up2", "1.4.0-rc.1", "2.0.0"]);
+    let ranged = RELEASE.replace("'1.2.3'", "'>=1.2 <2'");
+    let world = index.world_with(&POLICIES.replace("semver: \"*\" }", "semver: \"*\" }, ranges: pin"), &ranged);
+    let report = world.apply();
+    let kinds: Vec<&Value> = report["actions"].as_array().unwrap().iter().map(|action| &action["kind"]).collect();
+    assert_eq!(kinds, ["commit", "pull-request"], "{report:#}");
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    let pinned = RELEASE.replace("1.2.3", "1.3.0+up2");
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), pinned);
+    assert!(
+        world
+            .git(&["log", "-1", "--format=%B", "main"])
+            .contains("\nLandfall-From: >=1.2 <2\nLandfall-To: 1.3.0+up2\n"),
+        "{}",
+        world.git(&["log", "-1", "--format=%B", "main"])
+    );
+    let head = report["actions"][1]["head"].as_str().unwrap().to_owned();
+    assert_eq!(world.read(&head, "apps/web/prod/release.yaml"), pinned);
+
+    // The pull request is the bot's own the next time. What the range bounded, the policy bounds from now on.
+    let again = world.apply();
+    assert_eq!(again["problems"], json!([]), "{again:#}");
+    assert_eq!(again["actions"][0]["updates"][0]["to"]["tag"], json!("2.0.0"), "{again:#}");
+    assert_eq!(world.read(&head, "apps/web/prod/release.yaml"), pinned, "in prod the range still says what is wanted");
+
+    // A rollback goes to a version, never to the range before it.
+    let name = format!("{}/stable/web", index.server.origin);
+    world.landfall(&["rollback", &name, "--environment", "dev", "--by", "Ada"]).ends(0);
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), pinned);
+    let none = world.landfall(&["rollback", &name, "--environment", "dev", "--by", "Ada"]);
+    assert!(none.code != Some(0), "{}{}", none.stdout, none.stderr);
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), pinned);
+}
+
+#[test]
+fn a_range_that_nobody_said_anything_of_stays_and_is_told_with_the_way_out() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let ranged = RELEASE.replace("'1.2.3'", "1.x");
+    let world = index.world_with(POLICIES, &ranged);
+    let report = world.apply();
+    assert_eq!((&report["actions"], &report["problems"]), (&json!([]), &json!([])), "{report:#}");
+    assert_eq!(world.read("main", "apps/web/dev/release.yaml"), ranged);
+    git(&world.path(""), &["clone", "--quiet", world.bare().to_str().unwrap(), "clone"]);
+    let scan = world.landfall(&["scan", "-o", "json", "clone"]);
+    assert!(scan.stdout.contains("`ranges: pin` in a policy"), "{}{}", scan.stdout, scan.stderr);
+}
+
+/// A chart that depends on `web` of that repository, and the lock that Helm writes beside it (`HashReq`).
+fn locked_chart(origin: &str, version: &str, time: &str) -> (String, String) {
+    let address = format!("{origin}/stable");
+    let chart = format!(
+        "apiVersion: v2\nname: app\nversion: 0.1.0\ndependencies:\n- name: web\n  version: {version} # keep\n  repository: {address}\n"
+    );
+    let dependency = format!("{{\"name\":\"web\",\"version\":\"{version}\",\"repository\":\"{address}\"}}");
+    let json = format!("[[{dependency}],[{dependency}]]");
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, json.as_bytes());
+    let digest: String = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let lock = format!(
+        "dependencies:\n- name: web\n  repository: {address}\n  version: {version}\ndigest: sha256:{digest}\ngenerated: \"{time}\"\n"
+    );
+    (chart, lock)
+}
+
+#[test]
+fn the_lock_of_a_chart_s_dependencies_is_kept_true_in_the_same_commit() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let origin = index.server.origin.clone();
+    let world = index.world_with(POLICIES, "{}\n");
+    let (chart, lock) = locked_chart(&origin, "1.2.3", "2024-01-02T03:04:05.123456789+01:00");
+    world.write(&[
+        ("apps/web/dev/Chart.yaml", &chart),
+        ("apps/web/dev/Chart.lock", &lock),
+        ("apps/web/prod/Chart.yaml", &chart),
+        ("apps/web/prod/Chart.lock", &lock),
+    ]);
+    let time = |revision: &str, folder: &str| {
+        let lock = world.read(revision, &format!("{folder}/Chart.lock"));
+        lock.split('"').nth(1).unwrap().to_owned()
+    };
+    let both = |revision: &str, folder: &str| {
+        let read = |name: &str| world.read(revision, &format!("{folder}/{name}"));
+        (read("Chart.yaml"), read("Chart.lock"))
+    };
+    let diff = world.landfall(&["plan", "--diff"]);
+    assert!(diff.stdout.contains("+digest: sha256:"), "{}{}", diff.stdout, diff.stderr);
+    let report = world.apply();
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    let head = report["actions"][1]["head"].as_str().unwrap().to_owned();
+    for (revision, folder) in [("main", "apps/web/dev"), (&head, "apps/web/prod")] {
+        let new = time(revision, folder);
+        assert!(!new.starts_with("2024"), "{new}");
+        assert_eq!(both(revision, folder), locked_chart(&origin, "1.3.0", &new), "{revision}");
+        assert_eq!(world.numstat(revision).len(), 2, "{:?}", world.numstat(revision));
+    }
+    fsck(&world.bare());
+
+    // The branch is the bot's own, lock and all: nothing is written again, and the next version replaces it.
+    let refs = world.refs();
+    let again = world.apply();
+    assert_eq!((&again["actions"], &again["problems"]), (&json!([]), &json!([])), "{again:#}");
+    assert_eq!(world.refs(), refs);
+    index.versions.lock().unwrap().push("1.4.0");
+    assert_eq!(world.apply()["problems"], json!([]));
+    assert_eq!(both(&head, "apps/web/prod"), locked_chart(&origin, "1.4.0", &time(&head, "apps/web/prod")));
+
+    // A rollback takes the lock back, too.
+    let name = format!("{origin}/stable/web");
+    world.landfall(&["rollback", &name, "--environment", "dev", "--by", "Ada"]).ends(0);
+    assert_eq!(both("main", "apps/web/dev"), locked_chart(&origin, "1.3.0", &time("main", "apps/web/dev")));
+
+    // A lock that somebody changes makes the branch theirs, whatever name they use.
+    world.work(&head, |folder| {
+        let path = folder.join("apps/web/prod/Chart.lock");
+        let lock = std::fs::read_to_string(&path).unwrap();
+        let digest = lock.lines().find(|line| line.starts_with("digest:")).unwrap();
+        std::fs::write(&path, lock.replace(digest, &format!("digest: sha256:{}", "0".repeat(64)))).unwrap();
+        let name = ["-c", "user.name=Landfall", "-c", "user.email=landfall@example.com"];
+        git(folder, &[&name[..], &["commit", "--quiet", "--all", "--amend", "--no-edit"]].concat());
+        git(folder, &["push", "--quiet", "--force", "origin", &format!("HEAD:refs/heads/{head}")]);
+    });
+    index.versions.lock().unwrap().push("1.5.0");
+    let report = world.apply();
+    let said = "apps/web/prod/Chart.lock has changes that the bot did not write";
+    assert!(report["holds"].to_string().contains(said), "{report:#}");
+}
+
+#[test]
+fn versions_beside_a_lock_that_does_not_fit_are_left_alone_and_said() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let world = index.world_with(POLICIES, "{}\n");
+    let (chart, lock) = locked_chart(&index.server.origin, "1.2.3", "2024-01-02T03:04:05Z");
+    let stale = lock.replace("version: 1.2.3", "version: 1.2.2");
+    world.write(&[("apps/web/dev/Chart.yaml", &chart), ("apps/web/dev/Chart.lock", &stale)]);
+    let report = world.apply();
+    assert_eq!(report["actions"], json!([]), "{report:#}");
+    assert!(report["problems"].to_string().contains("Chart.lock beside it, too, which does not fit"), "{report:#}");
+    assert_eq!(world.read("main", "apps/web/dev/Chart.yaml"), chart);
 }
