@@ -95,7 +95,7 @@ fn read((declared, ranges): Said<'_>, path: &RepoPath, bytes: &[u8]) -> Result<F
         _ => (FileScan::default(), Secrets::None),
     };
     if path.is_terraform() {
-        terraform::scan(path, syntax, text, &mut scan);
+        terraform::scan(path, (syntax, ranges), text, &mut scan);
     }
     if dotenv::is_env_file(path.file_name()) {
         match dotenv::read(text) {

@@ -19,7 +19,7 @@ use crate::overlay::tree::Id;
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
         name: "chart",
-        summary: "the version of a chart in a Flux HelmRelease or HelmChart, in an Argo CD Application or ApplicationSet, a Chart.yaml, a kustomization or a helmfile",
+        summary: "the version of a chart in a Flux HelmRelease or HelmChart, in an Argo CD Application or ApplicationSet, a Chart.yaml, a kustomization, a helmfile or a helm_release of Terraform",
         role: PinRole::Chart,
     },
     document,

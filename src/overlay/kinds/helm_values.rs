@@ -308,7 +308,7 @@ impl Collector<'_, '_> {
 }
 
 /// Whether a key ends in the word `image`: `image`, `sidecarImage`, `proxy_image`, …
-pub(super) fn ends_in_image(key: &str) -> bool {
+pub(in crate::overlay) fn ends_in_image(key: &str) -> bool {
     ends_in(key, "image")
 }
 

@@ -41,7 +41,7 @@ kinds![
 
 pub(super) use argo_application::sources;
 pub(super) use chart::{chart_name, is_chart_file};
-use helm_values::ends_in_image;
+pub(super) use helm_values::ends_in_image;
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
@@ -49,6 +49,8 @@ pub(super) use unclaimed::{certain_reference, is_numbered};
 
 /// The kind of what policies declare.
 pub(super) const KEY_PATH: PinKind = key_path::KIND.kind;
+/// The kind of charts' versions.
+pub(super) const CHART: PinKind = chart::KIND.kind;
 /// The kind of images in Compose files.
 pub(super) const COMPOSE: PinKind = compose::KIND.kind;
 /// The kind of images in Terraform.

@@ -1,6 +1,7 @@
 //! Terraform and OpenTofu, in HCL and JSON.
 
-use super::{check, set};
+use super::{check, check_with, set};
+use crate::model::{KeyPaths, PathPattern};
 
 #[test]
 fn images_of_resources_locals_variables_and_modules() {
@@ -71,6 +72,127 @@ module "y" {
     );
     let expected = expected.replace("@@a@", &format!("@{}", super::digest('a')));
     assert_eq!(set("infra/main.tf", text, "ghcr.io/acme/i", "1.10@b").unwrap(), expected);
+}
+
+const RELEASES: &str = r#"resource "helm_release" "web" {
+  name       = "web"
+  repository = "https://charts.example.com/stable"
+  chart      = "web"
+  version    = "1.2.3" # keep
+  set {
+    name  = "image.repository"
+    value = "ghcr.io/acme/web"
+  }
+  set {
+    name  = "image.tag"
+    value = "1.0.0"
+  }
+  set {
+    name  = "sidecar.image"
+    value = "acme/sidecar:2"
+  }
+  set_sensitive {
+    name  = "image.tag"
+    value = "s3cr3t"
+  }
+  values = [yamlencode({ proxy = { repository = "acme/proxy", tag = "3" } })]
+}
+resource "helm_release" "api" {
+  chart   = "oci://ghcr.io/acme/charts/api"
+  version = "2.0.0+up1"
+  set = [
+    { name = "web.image.registry", value = "ghcr.io" },
+    { name = "web.image.repository", value = "acme/api" },
+    { name = "web.image.tag", value = "4" },
+    { name = "replicas", value = 3 },
+  ]
+}
+resource "helm_release" "db" {
+  repository = "oci://ghcr.io/acme/charts/"
+  chart      = "db"
+  version    = "~> 1.2"
+}
+"#;
+
+#[test]
+fn charts_of_helm_releases_and_the_images_that_they_set() {
+    let own = [
+        "5:17 chart resource.helm_release.web.version https://charts.example.com/stable/web 1.2.3",
+        "12:14 terraform resource.helm_release.web.set[1].value ghcr.io/acme/web 1.0.0",
+        "16:27 terraform resource.helm_release.web.set[2].value acme/sidecar 2",
+        "22:70 terraform resource.helm_release.web.values[0].proxy.tag acme/proxy 3",
+        "26:14 chart resource.helm_release.api.version oci://ghcr.io/acme/charts/api 2.0.0+up1",
+        "30:40 terraform resource.helm_release.api.set[2].value ghcr.io/acme/api 4",
+    ];
+    check("infra/main.tf", RELEASES, &own, &["37: a range of versions of a chart"]);
+    let pinning = KeyPaths::default().pinning_ranges(vec![PathPattern::parse("**").unwrap()]);
+    let range = "37:17 chart resource.helm_release.db.version oci://ghcr.io/acme/charts/db ~> 1.2";
+    check_with(&pinning, "infra/main.tf", RELEASES, &[&own[..], &[range]].concat(), &[]);
+    for (image, from, to) in [
+        ("https://charts.example.com/stable/web", "\"1.2.3\" # keep", "1.3.0"),
+        ("oci://ghcr.io/acme/charts/api", "\"2.0.0+up1\"", "2.1.0+up2"),
+        ("ghcr.io/acme/web", "\"1.0.0\"", "1.10"),
+        ("ghcr.io/acme/api", "value = \"4\"", "5"),
+    ] {
+        let version = from.split('"').nth(1).unwrap();
+        let expected = RELEASES.replace(from, &from.replace(version, to));
+        assert_eq!(set("infra/main.tf", RELEASES, image, to).unwrap(), expected, "{image}");
+        let lines = |text: &str| text.replace('\n', "\r\n");
+        assert_eq!(set("infra/main.tf", &lines(RELEASES), image, to).unwrap(), lines(&expected), "{image}");
+    }
+    let json = r#"{"resource": {"helm_release": {"web": [{"repository": "https://charts.example.com", "chart": "web", "version": "1.2.3", "set": [{"name": "image", "value": "acme/web:1"}]}], "api": {"chart": "oci://ghcr.io/acme/api", "version": "1.0.0", "set": {"name": "image", "value": "acme/api:1"}}}}}"#;
+    check(
+        "main.tf.json",
+        json,
+        &[
+            "1:113 chart resource.helm_release.web[0].version https://charts.example.com/web 1.2.3",
+            "1:166 terraform resource.helm_release.web[0].set[0].value acme/web 1",
+            "1:229 chart resource.helm_release.api.version oci://ghcr.io/acme/api 1.0.0",
+            "1:281 terraform resource.helm_release.api.set.value acme/api 1",
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn charts_of_helm_releases_that_are_left_alone() {
+    let release = |attributes: &str| format!("resource \"helm_release\" \"a\" {{\n  {attributes}\n}}\n");
+    let here = "repository = \"https://charts.example.com\"\n  chart = \"web\"";
+    for (attributes, said) in [
+        (format!("{here}\n  version = var.version"), "4: an expression"),
+        (format!("{here}\n  version = \"${{local.v}}\""), "4: a template"),
+        (format!("{here}\n  version = \"1.2\""), "4: a range of versions of a chart"),
+        (format!("{here}\n  version = \"1.2.\\u0033\""), "4: the tag is written with escape"),
+        ("repository = var.charts\n  chart = \"web\"\n  version = \"1.2.3\"".to_owned(), "4: an expression"),
+        ("chart = \"./charts/web\"\n  version = \"1.2.3\"".to_owned(), "3: a chart in a folder"),
+        ("chart = \"https://example.com/web-1.2.3.tgz\"\n  version = \"1.2.3\"".to_owned(), "3: a chart in a folder"),
+        ("chart = \"stable/web\"\n  version = \"1.2.3\"".to_owned(), "3: the chart's repository is only named here (stable)"),
+        ("chart = local.chart\n  version = \"1.2.3\"".to_owned(), "3: an expression"),
+        ("version = \"1.2.3\"".to_owned(), "2: no repository next to the tag"),
+        (
+            "repository = \"https://a:b@charts.example.com\"\n  chart = \"web\"\n  version = \"1.2.3\"".to_owned(),
+            "4: `https://charts.example.com/web` is",
+        ),
+        ("set {\n    name = \"image.tag\"\n    value = \"1.2.3\"\n  }".to_owned(), "4: no `repository` parameter"),
+        ("set = [{ name = \"image\", value = \"${var.x}:1\" }]".to_owned(), "2: a template"),
+        (
+            "set = [{ name = \"image.repository\", value = var.x }, { name = \"image.tag\", value = \"1\" }]".to_owned(),
+            "2: an expression",
+        ),
+        (
+            "set = [{ name = \"image.tag\", value = \"1\" }, { name = \"image.tag\", value = \"2\" }, { name = \"image.repository\", value = \"acme/a\" }]".to_owned(),
+            "2: the parameter image.tag occurs twice",
+        ),
+    ] {
+        check("main.tf", &release(&attributes), &[], &[said]);
+    }
+    for attributes in [
+        here.to_owned(),
+        format!("{here}\n  version = \"\""),
+        "set {\n    name = var.n\n    value = \"1\"\n  }".to_owned(),
+    ] {
+        check("main.tf", &release(&attributes), &[], &[]);
+    }
 }
 
 #[test]

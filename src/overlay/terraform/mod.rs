@@ -3,7 +3,7 @@
 //! As in Kubernetes objects, images are recognised by the name of their attribute, not by a list of resources, so that a provider
 //! needs no support of its own: attributes, `locals`, module inputs, defaults of variables and values of `*.tfvars` whose name ends in
 //! `image` or the like, and what is in a map of `images`, if they hold a tag or a digest; and a name with its tag in two neighbours (`web_image` and `web_image_tag`,
-//! `repository` and `tag`). A `docker_image` has its image in `name`.
+//! `repository` and `tag`). A `docker_image` has its image in `name`, and a `helm_release` is read by itself ([`helm_release`]).
 //!
 //! Only texts between quotes on one line are changed. What is put together (`"${var.repository}:1.2.3"`, functions, conditions,
 //! heredocs) is left alone and said.
@@ -17,7 +17,11 @@ use super::outline::{self, Content, OutlineKey, shown};
 use super::text::Texts;
 use super::value::read_value;
 use super::{FileScan, Syntax, weight};
-use crate::model::{ImageName, ImageReference, RepoPath, SkipReason, Skipped, Tag};
+use crate::model::{ImageName, ImageReference, RangePins, RepoPath, SkipReason, Skipped, Tag};
+
+mod helm_release;
+
+use helm_release::Release;
 
 /// Endings of attributes that hold an image, without separators and case.
 const IMAGES: [&str; 6] = ["image", "imageuri", "imageurl", "imagename", "imageref", "imageidentifier"];
@@ -67,7 +71,8 @@ struct Attribute {
 }
 
 /// Adds what is found to the scan of the file.
-pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileScan) {
+pub(super) fn scan(path: &RepoPath, (syntax, ranges): (Syntax, RangePins), text: &str, scan: &mut FileScan) {
+    let mut releases: BTreeMap<String, Release> = BTreeMap::new();
     let mut groups: BTreeMap<Vec<String>, Vec<Attribute>> = BTreeMap::new();
     let mut texts = Texts::new(path, text);
     let mut kept = 0;
@@ -81,11 +86,16 @@ pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileS
         let of_machine = MACHINES.iter().any(|machine| step(1).starts_with(machine));
         let mut attribute =
             Attribute { plain, key: String::new(), span: leaf.span, content: leaf.content, is_among_images };
-        if !attribute.matters() || of_machine || kept > MAX_PLACES {
+        let of_release = helm_release::part(leaf.path);
+        if (of_release.is_none() && !attribute.matters()) || of_machine || kept > MAX_PLACES {
             return;
         }
         attribute.key = shown(leaf.path);
         kept += weight(2 * attribute.key.len());
+        if let Some((label, part)) = of_release {
+            releases.entry(label.to_owned()).or_default().add(part, attribute);
+            return;
+        }
         groups.entry(group.iter().map(step_text).collect()).or_default().push(attribute);
     });
     if let Err((line, reason)) = visited {
@@ -98,6 +108,9 @@ pub(super) fn scan(path: &RepoPath, syntax: Syntax, text: &str, scan: &mut FileS
     }
     for group in groups.values() {
         attributes(group, &mut texts);
+    }
+    for release in releases.values() {
+        release.read(ranges, &mut texts);
     }
     texts.into_scan(scan);
 }
