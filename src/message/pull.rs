@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::{BranchName, SignatureProof, SignedThing};
+use crate::model::{BranchName, ChartNotes, SignatureProof, SignedThing};
 use crate::plan::{Evidence, Terms, Update, is_in_place_of_another, why_other_name};
 
 use super::commit::headline;
@@ -52,6 +52,7 @@ pub fn pull_body(updates: &[Update], automerge: Option<&Terms>, head: &BranchNam
         ("Proved", proved(updates), "proofs"),
         ("Signatures", signed(updates), "signatures"),
         ("Opened by hand", opened(updates), "gates"),
+        ("Chart", charts(updates), "charts"),
         ("Source", sources(updates), "sources"),
     ] {
         let lines = bounded(lines, ROWS, room / 10, what);
@@ -179,6 +180,52 @@ fn image(update: &Update) -> String {
         Some(url) => link(&update.image, &url),
         None => code(&update.image),
     }
+}
+
+/// Maximum number of keys of values that are named for one chart, and of characters of one.
+const KEYS: usize = 20;
+const KEY: usize = 100;
+
+/// One entry per chart: its application's version, where to read more, what its author says, and the values that are set in vain.
+fn charts(updates: &[Update]) -> BTreeSet<String> {
+    let mut entries = BTreeSet::new();
+    for update in updates {
+        let Some(ChartNotes { change, set_in_vain }) = &update.chart else { continue };
+        let mut told: Vec<String> = Vec::new();
+        told.extend(match (&change.app_version_from, &change.app_version_to) {
+            (Some(from), Some(to)) if from != to => {
+                Some(format!("its application goes from {} to {}", code(from), code(to)))
+            }
+            (Some(_), Some(same)) => Some(format!("its application stays at {}", code(same))),
+            (None, Some(to)) => Some(format!("its application has version {}", code(to))),
+            (_, None) => None,
+        });
+        told.extend(change.links.iter().map(|it| link(&it.what, &it.url)));
+        told.extend(change.unread.as_ref().map(|why| format!("what changes in it could not be read: {}", code(why))));
+        if told.is_empty() && change.changes.is_empty() && set_in_vain.is_empty() {
+            continue;
+        }
+        let overlay = if update.overlay.is_empty() { "." } else { &update.overlay };
+        let of = format!("{} {}", code(update.name.short()), code(&versions(update).1));
+        let mut entry =
+            format!("- {of}: {}\n", if told.is_empty() { "it changes".to_owned() } else { told.join(", ") });
+        for said in &change.changes {
+            entry.push_str(&format!("  - {}\n", code(said)));
+        }
+        if !set_in_vain.is_empty() {
+            let short = |key: &String| code(&key.chars().take(KEY).collect::<String>());
+            let keys: Vec<String> = set_in_vain.iter().take(KEYS).map(short).collect();
+            let more = set_in_vain.len().saturating_sub(KEYS);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            entry.push_str(&format!(
+                "  - **values that {} sets and the chart no longer has**: {}{more}\n",
+                code(overlay),
+                keys.join(", ")
+            ));
+        }
+        entries.insert(entry);
+    }
+    entries
 }
 
 /// One line per image whose annotations name its source: the commit, the changes since, the release notes.

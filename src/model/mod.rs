@@ -17,6 +17,7 @@ macro_rules! listed {
 }
 
 mod answer;
+mod chart_change;
 mod decision;
 mod git;
 pub mod glob;
@@ -43,6 +44,7 @@ mod visible;
 pub mod wildcard;
 
 pub use answer::{Answer, FailureCode};
+pub use chart_change::{ChartChange, ChartFiles, ChartLink, ChartNotes, ValueKey};
 pub use decision::{About, Decision, Held};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName, MeantRepository};

@@ -17,6 +17,7 @@
 //! [`Ignore`] is `.landfallignore`; [`Documents`] is for those who look for other things than pins.
 
 mod chart_lock;
+mod chart_values;
 mod collector;
 mod compose;
 mod documents;
@@ -48,6 +49,7 @@ mod values_names;
 mod tests;
 
 pub use chart_lock::{chart_lock_of, chart_of_lock, lock_time, relock};
+pub use chart_values::{chart_change, set_among};
 pub use compose::{all_beside, beside, every_pin, variable_at};
 pub use documents::{Documents, Value};
 pub use edit::{EditError, OldDigest, PinEdit, edit, edit_with};

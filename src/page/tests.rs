@@ -93,6 +93,7 @@ fn hold(row: &Tracked, from: &str, gate: Gate, reason: &str, until: Option<Times
         verified: None,
         overridden: None,
         rollback: None,
+        chart: None,
     };
     Hold { attention: Attention::Expected, ..Hold::new(update, gate, reason.to_owned(), until) }
 }

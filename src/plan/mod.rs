@@ -32,8 +32,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::model::{
-    BranchName, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, SignatureEvidence, Skipped,
-    UpdateId, Version,
+    BranchName, ChartNotes, CommitId, FailureCode, ImageName, Pin, PullRequest, PullState, RepoPath, SignatureEvidence,
+    Skipped, UpdateId, Version,
 };
 use crate::policy::PolicySet;
 
@@ -317,6 +317,8 @@ pub struct Update {
     pub overridden: Option<Override>,
     /// Why it goes back to an older version, if it does.
     pub rollback: Option<RollbackDetails>,
+    /// What is told of a chart's new version. No decision depends on it, so it is looked up when the update is written.
+    pub chart: Option<ChartNotes>,
 }
 
 impl Update {

@@ -43,12 +43,15 @@ pub(super) struct Ask<'a> {
     pub(super) limit: u64,
     /// What takes in the body of a successful answer as it arrives; `None`: it is kept as a whole.
     pub(super) sink: Option<&'a dyn BodySink>,
+    /// Which addresses it may go to, before anybody redirects it.
+    pub(super) reach: Reach,
 }
 
 impl Ask<'_> {
     /// A GET for an answer of at most `limit` bytes.
     pub(super) fn get(url: Url, accept: &'static str, limit: u64) -> Self {
-        Self { method: Method::GET, url, accept, validators: None, form: None, limit, sink: None }
+        let reach = Reach::Private;
+        Self { method: Method::GET, url, accept, validators: None, form: None, limit, sink: None, reach }
     }
 }
 
@@ -158,6 +161,14 @@ impl Session<'_> {
         }
     }
 
+    /// Requests once, without credentials, what the host names at another one. How that fares says nothing of the host itself.
+    pub(super) async fn elsewhere(&self, ask: &Ask<'_>) -> Result<RegistryResponse, Failure> {
+        let vouched = realm::vouched(&self.host.base, &ask.url, &[]);
+        let reach = address::check_target(&ask.url, self.host.plain_http, vouched, None)
+            .map_err(|reason| Failure::protocol(format!("refused to read it: {reason}")))?;
+        self.redirected(&Ask { reach, ..ask.clone() }, None, None).await
+    }
+
     fn remaining(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
@@ -222,7 +233,7 @@ impl Session<'_> {
         elsewhere: Option<(&url::Origin, &HeaderValue)>,
     ) -> Result<RegistryResponse, Failure> {
         let mut url = ask.url.clone();
-        let mut reach = Reach::Private;
+        let mut reach = ask.reach;
         let mut authorization = authorization.filter(|_| self.host.is_own(&url));
         for _hop in 0..=MAX_REDIRECTS {
             let foreign = elsewhere.filter(|(origin, _)| **origin == url.origin()).map(|(_, token)| token);

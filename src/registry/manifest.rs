@@ -17,7 +17,9 @@ use serde::Deserialize;
 
 use super::error::Cause;
 use super::exchange::{Ask, RegistryResponse, Session, said};
+use super::helm::MAX_ARCHIVE;
 use super::host::Failure;
+use crate::http::Body;
 use crate::model::{Digest, Manifest, Tag};
 
 const ACCEPT: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
@@ -32,6 +34,8 @@ const TRUSTWORTHY_SINCE: i64 = 631_152_000; // 1990-01-01
 const ANNOTATIONS: &str = "org.opencontainers.image.";
 const MAX_ANNOTATIONS: usize = 64;
 const MAX_ANNOTATION: usize = 4096;
+/// The layer with the archive of a chart (Helm, "Use OCI-based registries").
+const CHART_CONTENT: &str = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
 /// Maximum number of platforms kept for one index.
 const MAX_PLATFORMS: usize = 256;
 
@@ -91,6 +95,33 @@ pub(super) async fn manifest(session: &Session<'_>, tag: &Tag) -> Result<Manifes
         found.created = written.and_then(|text| trustworthy(text));
     }
     Ok(found)
+}
+
+/// The archive of a chart; inside, why it cannot be read.
+///
+/// # Errors
+/// If the registry does not answer about the tag.
+pub(super) async fn chart(session: &Session<'_>, tag: &Tag) -> Result<Result<Body, String>, Failure> {
+    let answer = ask(session, Method::GET, tag.as_str()).await?;
+    verified(&answer)?;
+    let Kind::Image(image) = Kind::of(answer)? else { return Ok(Err("it is an index, not a chart".to_owned())) };
+    let Some(layer) = image.layers.iter().find(|layer| layer.media_type == CHART_CONTENT) else {
+        return Ok(Err("it has no archive of a chart".to_owned()));
+    };
+    if u64::try_from(layer.size).is_ok_and(|size| size > MAX_ARCHIVE) {
+        return Ok(Err(format!("its archive has more than {} MiB", MAX_ARCHIVE >> 20)));
+    }
+    let expected = descriptor_digest(&layer.digest)?;
+    let url = session.url(&format!("blobs/{expected}"))?;
+    let answer = session.send(&Ask::get(url, "*/*", MAX_ARCHIVE.min(session.limits.max_body))).await;
+    Ok(match answer {
+        Ok(answer) if answer.status == StatusCode::OK => {
+            matches(&answer.body, &expected)?;
+            Ok(answer.body)
+        }
+        Ok(answer) => Err(format!("it answered {} for its archive", said(&answer))),
+        Err(mut failure) => Err(std::mem::take(failure.cause.text_mut())),
+    })
 }
 
 pub(super) async fn ask(session: &Session<'_>, method: Method, reference: &str) -> Result<RegistryResponse, Failure> {

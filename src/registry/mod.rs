@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::SemaphorePermit;
 use tokio::time::Instant;
 
-use crate::model::{Digest, ImageName, Interest, Manifest, Quota, Scheme, SignatureDocument, Tag};
+use crate::model::{ChartFiles, Digest, ImageName, Interest, Manifest, Quota, Scheme, SignatureDocument, Tag};
 
 mod accepted;
 mod authorization;
@@ -194,6 +194,28 @@ impl RegistryClient {
         }
         let tag = &tag.in_registry();
         operation.finish(manifest::manifest(&operation.session, tag)).await
+    }
+
+    /// The files of a chart that say what it is and which values it has; inside, why its archive cannot be read. Advisory: what becomes of
+    /// the archive says nothing of the registry.
+    ///
+    /// # Errors
+    /// If there is no valid answer about the version.
+    pub async fn chart_files(&self, image: &ImageName, tag: &Tag) -> Result<Result<ChartFiles, String>, RegistryError> {
+        let (image, asked) = (&*self.origin(image), Instant::now());
+        let host = self.host(image)?;
+        let operation = Operation::begin(self, &host, image, format!("reading the chart {tag}")).await?;
+        let session = &operation.session;
+        let archive = match image.helm_repository() {
+            Some(repository) => {
+                let chart = Chart { repository: &repository, name: image.short() };
+                operation.finish(helm::archive((session, &self.indexes), chart, (tag, asked))).await?
+            }
+            None => operation.finish(manifest::chart(session, &tag.in_registry())).await?,
+        };
+        let Ok(archive) = archive else { return Ok(archive.map(|_| ChartFiles::default())) };
+        let files = tokio::task::spawn_blocking(move || helm::files(&archive)).await;
+        Ok(files.unwrap_or_else(|_| Err("reading its archive failed".to_owned())))
     }
 
     /// Hands what the registry holds of an image's signatures to `take`, until that wants no more. Nothing of it is checked but that

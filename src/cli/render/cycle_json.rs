@@ -5,7 +5,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::daemon::{ActionFailure, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
-use crate::model::{CauseCode, CommitId, FailureCode, SignatureEvidence, SignatureProof, SignedThing, Version};
+use crate::model::{
+    CauseCode, ChartLink, ChartNotes, CommitId, FailureCode, SignatureEvidence, SignatureProof, SignedThing, Version,
+};
 use crate::plan::{ActionKind, Hold, Update, why_other_name};
 
 /// The part of the report for one repository.
@@ -178,6 +180,41 @@ pub(in crate::cli) struct UpdateReport {
     /// What proves its signatures, if they are demanded.
     #[serde(skip_serializing_if = "Option::is_none")]
     signatures: Option<SignaturesReport>,
+    /// What changes in its chart, once that was looked up to write it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chart: Option<ChartReport>,
+}
+
+/// What changes in a chart.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(in crate::cli) struct ChartReport {
+    /// The version of the application before.
+    app_version_from: Option<String>,
+    /// The version of the application then.
+    app_version_to: Option<String>,
+    /// Where to read more.
+    links: Vec<ChartLink>,
+    /// What its author says, one line each.
+    changes: Vec<String>,
+    /// The values that the repository sets for it and that it no longer has.
+    set_in_vain: Vec<String>,
+    /// What could not be read, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unread: Option<String>,
+}
+
+impl From<&ChartNotes> for ChartReport {
+    fn from(ChartNotes { change, set_in_vain }: &ChartNotes) -> Self {
+        Self {
+            app_version_from: change.app_version_from.clone(),
+            app_version_to: change.app_version_to.clone(),
+            links: change.links.clone(),
+            changes: change.changes.clone(),
+            set_in_vain: set_in_vain.clone(),
+            unread: change.unread.clone(),
+        }
+    }
 }
 
 /// The proof of an image's signatures.
@@ -229,6 +266,7 @@ impl From<&Update> for UpdateReport {
             to: update.to.clone(),
             files: update.files().into_iter().map(ToString::to_string).collect(),
             signatures: update.verified.as_ref().map(SignaturesReport::from),
+            chart: update.chart.as_ref().map(ChartReport::from),
         }
     }
 }

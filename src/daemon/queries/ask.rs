@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::{
-    Answer, Digest, FailureCode, ImageName, Listing, Manifest, Quota, SignatureVerdict, SignedThing, Signer, Tag,
-    TagList, Verification,
+    Answer, ChartChange, Digest, FailureCode, ImageName, Listing, Manifest, Quota, SignatureVerdict, SignedThing,
+    Signer, Tag, TagList, Verification,
 };
+use crate::overlay::chart_change;
 use crate::plan::RegistryQuery;
 use crate::registry::{RegistryClient, RegistryError, SoughtDocuments, TagsAnswer};
 use crate::store::{Entry, Store};
 use crate::verify::{Search, TrustedRoot};
 
+use super::charts::{ChartKey, ChartMemory, ChartStep};
 use super::verified::{VerificationKey, VerifiedMemory};
 use crate::daemon::clock::Clock;
 
@@ -39,6 +41,8 @@ pub(super) struct Asker {
     root: OnceLock<TrustedRoot>,
     /// What has been verified.
     verified: VerifiedMemory,
+    /// What has been read of charts.
+    charts: ChartMemory,
 }
 
 /// The result of a query.
@@ -104,9 +108,9 @@ impl RegistryAnswer {
 
 impl Asker {
     pub(super) fn new(client: RegistryClient, store: Arc<Store>, clock: Clock) -> Self {
-        let verified = VerifiedMemory::open(&store);
+        let (verified, charts) = (VerifiedMemory::open(&store), ChartMemory::open(&store));
         let (learned, held) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { client, store, clock, learned, held, root: OnceLock::new(), verified }
+        Self { client, store, clock, learned, held, root: OnceLock::new(), verified, charts }
     }
 
     /// From now on keyless signatures are checked against this; the first one stays.
@@ -147,9 +151,7 @@ impl Asker {
 
     /// Writes new results to the cache; if that fails, it only costs time.
     pub(super) fn flush(&self) {
-        if let Some(news) = self.verified.news() {
-            self.learn(news);
-        }
+        self.verified.news().into_iter().chain(self.charts.news()).for_each(|news| self.learn(news));
         let learned = std::mem::take(&mut *self.learned.lock().unwrap_or_else(PoisonError::into_inner));
         if let Err(error) = self.store.write(&learned) {
             tracing::warn!(%error, "the cache was not written; listings will be requested in full after a restart");
@@ -282,6 +284,36 @@ impl Asker {
 }
 
 impl Asker {
+    /// What changes from one version of a chart to another, of which each archive is read once. What cannot be read is said in the answer.
+    pub(super) async fn chart_change(&self, ChartStep { name, from, to }: &ChartStep) -> ChartChange {
+        let mut digests = Vec::new();
+        for tag in from.iter().chain([to]) {
+            match self.written(name, tag).await {
+                Answer::Known(manifest) => digests.push(manifest.digest),
+                Answer::Absent { message } | Answer::Failed { message, .. } => return ChartChange::unread(message),
+            }
+        }
+        let key = ChartKey::new(&digests);
+        if let Some(change) = self.charts.get(&key) {
+            return change;
+        }
+        let mut files = Vec::new();
+        for tag in from.iter().chain([to]) {
+            files.push(match self.client.chart_files(name, tag).await {
+                Ok(read) => read.map_err(|reason| format!("{tag}: {reason}")),
+                Err(error) => Err(error.to_string()),
+            });
+        }
+        let unread = files.iter().find_map(|read| read.as_ref().err().cloned());
+        let new = files.pop().and_then(Result::ok).unwrap_or_default();
+        let old = files.pop().and_then(Result::ok);
+        let change = ChartChange { unread, ..chart_change(old.as_ref(), &new) };
+        if change.unread.is_none() {
+            self.charts.keep(key, &change, self.clock.now());
+        }
+        change
+    }
+
     /// Whether a digest has the demanded signatures: from the cache, if that was proved before, or from what its registry holds.
     async fn signatures(&self, name: &ImageName, digest: &Digest, demand: &Verification) -> Answer<SignatureVerdict> {
         let keyless = matches!(demand.signer, Signer::Identity { .. });

@@ -9,12 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use crate::model::{Answer, Digest, FailureCode, ImageName, Quota, Tag};
+use crate::model::{Answer, ChartChange, Digest, FailureCode, ImageName, Quota, Tag};
 use crate::plan::{Answers, RegistryQuery};
 use crate::registry::RegistryClient;
 use crate::store::{Entry, Store};
@@ -24,15 +25,20 @@ use super::clock::Clock;
 
 mod ask;
 mod board;
+mod charts;
 mod verified;
 
 use ask::{Asker, RegistryAnswer};
 use board::{Board, Open, Silent};
 
 pub use board::PATIENCE;
+pub(in crate::daemon) use charts::ChartStep;
 
 /// The cache key for silent registries.
 const SILENT: &str = "silent-registries-1";
+
+/// How long the archives of charts are waited for, all at once: they only say more about what is written anyway.
+const CHART_PATIENCE: Duration = Duration::from_secs(15);
 
 /// All registries, with a cache.
 #[derive(Debug)]
@@ -73,6 +79,21 @@ impl Lookup {
             ((name.clone(), tag.clone()), answer)
         });
         join_all(asked).await.into_iter().collect()
+    }
+
+    /// What changes in these charts, from one version to another; without the former one, what the latter says of itself. Nothing waits for
+    /// it long, and whoever does not answer is not silent for it: it may be the host of an archive alone.
+    pub(in crate::daemon) async fn chart_changes(
+        &self,
+        wanted: BTreeSet<ChartStep>,
+    ) -> BTreeMap<ChartStep, ChartChange> {
+        let read = wanted.into_iter().map(|step| async move {
+            let change = tokio::time::timeout(CHART_PATIENCE, self.asker.chart_change(&step)).await;
+            let late = || ChartChange::unread(format!("its archives were not there within {CHART_PATIENCE:?}"));
+            let change = change.unwrap_or_else(|_| late());
+            (step, change)
+        });
+        join_all(read).await.into_iter().collect()
     }
 
     /// The cache.

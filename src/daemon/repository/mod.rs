@@ -365,6 +365,7 @@ impl Repository {
             let now = if attempt == 1 { timing.now } else { timing.now.max(lookup.now()) };
             let mut planned = self.plan(lookup, timing.since, now).await;
             sources::add(&mut planned.plans, lookup, timing.since).await;
+            self.executor.note_values(&mut planned.plans);
             still_verified::hold_moved(&mut planned.plans, lookup).await;
             outcome.actions.retain(ActionOutcome::is_done);
             let lost = self.all_commits(&planned, timing.now, &mut outcome.actions).await;

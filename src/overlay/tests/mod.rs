@@ -2,6 +2,7 @@
 //! properties over generated files.
 
 mod bounds;
+mod chart_values;
 mod compose;
 mod edits;
 mod index;

@@ -340,6 +340,7 @@ pub(super) fn update(
         verified: None,
         overridden: None,
         rollback: None,
+        chart: None,
     }
 }
 

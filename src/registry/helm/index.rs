@@ -54,6 +54,8 @@ pub(super) struct ChartVersion {
     pub(super) app_version: Option<Box<str>>,
     /// The first address of its sources, or else its home.
     pub(super) source: Option<Box<str>>,
+    /// The first address of its archive, which may be relative to the repository's.
+    pub(super) archive: Option<Box<str>>,
 }
 
 impl HelmIndex {
@@ -85,7 +87,7 @@ impl HelmIndex {
             entries.dropped += 1;
             self.kept += DROPPED;
         } else {
-            let texts = [&version.app_version, &version.source];
+            let texts = [&version.app_version, &version.source, &version.archive];
             let text = version.version.len() + texts.into_iter().flatten().map(|text| text.len()).sum::<usize>();
             // What a list takes up is its capacity, which grows by a quarter: most charts have many versions.
             let full = entries.versions.len() == entries.versions.capacity();
@@ -179,6 +181,8 @@ enum Field {
     Other,
     /// `sources`.
     Sources,
+    /// `urls`.
+    Urls,
 }
 
 impl Reader {
@@ -246,9 +250,7 @@ impl Reader {
         }
         // Everything below a field is none of our business, whatever it is; most lines are.
         if self.place == Place::Entries && self.fields_at.is_some_and(|fields| indent > fields) {
-            if self.field == Field::Sources {
-                self.source(content);
-            }
+            self.item(content);
             return Ok(());
         }
         let Ok(content) = std::str::from_utf8(content) else { return Err(self.form()) };
@@ -297,9 +299,7 @@ impl Reader {
         let dash = content == "-" || content.starts_with("- ");
         if dash && self.fields_at == Some(indent) && self.versions_at != Some(indent) {
             // A list that is the value of a field and not indented more than that.
-            if self.field == Field::Sources {
-                self.source(content.as_bytes());
-            }
+            self.item(content.as_bytes());
             return Ok(());
         }
         if dash && indent >= charts_at && !self.chart.is_empty() && *self.versions_at.get_or_insert(indent) == indent {
@@ -354,18 +354,26 @@ impl Reader {
             Some("appVersion") => version.app_version = scalar(value).map(Into::into),
             Some("home") if version.source.is_none() => version.source = scalar(value).map(Into::into),
             Some("sources") => self.field = Field::Sources,
+            Some("urls") => match value.trim().strip_prefix('[') {
+                Some(list) => version.archive = list.split([',', ']']).next().and_then(scalar).map(Into::into),
+                None => self.field = Field::Urls,
+            },
             Some("<<") => return Err(self.form()),
             _ => {}
         }
         Ok(())
     }
 
-    /// The first item of `sources`; what follows it does not matter.
-    fn source(&mut self, content: &[u8]) {
-        self.field = Field::Other;
+    /// The first item of `sources` or `urls`; what follows it does not matter.
+    fn item(&mut self, content: &[u8]) {
+        let field = std::mem::take(&mut self.field);
+        if field == Field::Other {
+            return;
+        }
         let item = std::str::from_utf8(content).ok().and_then(|content| content.strip_prefix("- ")).and_then(scalar);
         if let (Some(item), Some(version)) = (item, &mut self.version) {
-            version.source = Some(item.into());
+            let place = if field == Field::Sources { &mut version.source } else { &mut version.archive };
+            *place = Some(item.into());
         }
     }
 

@@ -18,11 +18,15 @@ use super::exchange::{Ask, BodySink, RegistryResponse, Session, said};
 use super::host::Failure;
 use super::listing::validators;
 use super::settings::TagsAnswer;
+use crate::http::Body;
 use crate::model::{Manifest, Pushed, Tag, TagListBuilder, TagRef, Validators};
 use index::{ChartVersion, HelmIndex, IndexError, Reader};
 
+mod archive;
 mod index;
 mod whole;
+
+pub(super) use archive::{MAX_ARCHIVE, files};
 
 /// What an index may have; the largest public ones have some 30 MB.
 const MAX_INDEX: u64 = 64 << 20;
@@ -110,6 +114,43 @@ pub(super) async fn manifest(
     };
     let version = index.version(chart.name, tag.as_str()).ok_or_else(|| no_version(chart, tag))?;
     described(chart, version).ok_or_else(|| Failure::protocol("its digest cannot be read"))
+}
+
+/// The archive of one version of a chart, from wherever the index says it is; inside, why it cannot be read.
+///
+/// # Errors
+/// If the index cannot be read.
+pub(super) async fn archive(
+    (session, indexes): (&Session<'_>, &Indexes),
+    chart: Chart<'_>,
+    (tag, asked): (&Tag, Instant),
+) -> Result<Result<Body, String>, Failure> {
+    let since = asked.checked_sub(SAME_LIST).unwrap_or(asked);
+    let Current::Index(index, _) = indexes.current(session, chart, None, since).await? else {
+        return Err(Failure::protocol("it says \"not modified\", but was not asked"));
+    };
+    let version = index.version(chart.name, tag.as_str()).ok_or_else(|| no_version(chart, tag))?;
+    let base = Url::parse(&format!("{}/", chart.repository.trim_end_matches('/'))).ok();
+    let Some(url) = base.zip(version.archive.as_deref()).and_then(|(base, archive)| base.join(archive).ok()) else {
+        return Ok(Err("the index does not say where its archive is".to_owned()));
+    };
+    let ask = Ask::get(url, "*/*", MAX_ARCHIVE.min(session.limits.max_body));
+    let answer = match session.host.is_own(&ask.url) {
+        true => session.send(&ask).await,
+        false => session.elsewhere(&ask).await,
+    };
+    Ok(match answer {
+        Ok(answer) if answer.status == StatusCode::OK => match version.digest {
+            Some(digest) if aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &answer.body).as_ref() != digest => {
+                Err("its archive has another digest than the index says".to_owned())
+            }
+            _ => Ok(answer.body),
+        },
+        Ok(answer) => {
+            Err(format!("{} answered {} for its archive", answer.url.host_str().unwrap_or_default(), said(&answer)))
+        }
+        Err(mut failure) => Err(std::mem::take(failure.cause.text_mut())),
+    })
 }
 
 fn described(chart: Chart<'_>, version: &ChartVersion) -> Option<Manifest> {

@@ -61,6 +61,7 @@ struct Entry {
     app_version: Option<serde_json::Value>,
     home: Option<String>,
     sources: Option<Vec<String>>,
+    urls: Option<Vec<String>>,
 }
 
 impl From<Entry> for ChartVersion {
@@ -78,6 +79,7 @@ impl From<Entry> for ChartVersion {
             created: entry.created.and_then(|text| text.parse().ok()),
             app_version: short(app_version).map(Into::into),
             source: short(source).map(Into::into),
+            archive: short(entry.urls.into_iter().flatten().next()).map(Into::into),
         }
     }
 }

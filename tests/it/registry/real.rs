@@ -55,21 +55,30 @@ pub(crate) async fn push(http: &reqwest::Client, base: &str, name: &str, tag: &s
         "created": "2026-03-01T12:00:00Z", "os": "linux", "architecture": "amd64", "config": {},
         "rootfs": { "type": "layers", "diff_ids": [digest(&layer)] },
     });
-    push_parts(http, base, (name, tag), login, (IMAGE, &config, &layer)).await
+    push_parts(http, base, (name, tag), login, (IMAGE, &config, (LAYER, &layer))).await
 }
 
 /// Pushes an artifact whose configuration has a media type of its own, as Helm and Flux do; its digest.
 pub(crate) async fn push_artifact(base: &str, name: &str, tag: &str, kind: &str) -> String {
     let config = json!({ "name": name, "version": tag });
-    push_parts(&http(), base, (name, tag), None, (kind, &config, tag.as_bytes())).await
+    push_parts(&http(), base, (name, tag), None, (kind, &config, (LAYER, tag.as_bytes()))).await
 }
+
+/// Pushes a chart as Helm does, with its archive; its digest.
+pub(crate) async fn push_chart(base: &str, name: &str, tag: &str, archive: &[u8]) -> String {
+    let config = json!({ "name": name, "version": tag });
+    let content = "application/vnd.cncf.helm.chart.content.v1.tar+gzip";
+    push_parts(&http(), base, (name, tag), None, (CHART, &config, (content, archive))).await
+}
+
+const LAYER: &str = "application/vnd.oci.image.layer.v1.tar";
 
 async fn push_parts(
     http: &reqwest::Client,
     base: &str,
     (name, tag): (&str, &str),
     login: Option<&str>,
-    (kind, config, layer): (&str, &Value, &[u8]),
+    (kind, config, (layer_kind, layer)): (&str, &Value, (&str, &[u8])),
 ) -> String {
     let (layer, config) = (layer.to_vec(), config.to_string().into_bytes());
     for blob in [&layer, &config] {
@@ -90,7 +99,7 @@ async fn push_parts(
     let manifest = json!({
         "schemaVersion": 2, "mediaType": media_type,
         "config": part(kind, &config),
-        "layers": [part("application/vnd.oci.image.layer.v1.tar", &layer)],
+        "layers": [part(layer_kind, &layer)],
     });
     let manifest = manifest.to_string();
     let put = http.put(format!("{base}/v2/{name}/manifests/{tag}")).header("content-type", media_type);

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::get;
 use serde_json::{Value, json};
 
-use crate::registry::real::{CHART, FLUX, push_artifact};
+use crate::registry::real::{CHART, FLUX, push_artifact, push_chart};
 use crate::support::git::{fsck, git};
 use crate::support::server::Server;
 use crate::support::world::{Setup, World};
@@ -117,15 +117,37 @@ impl Index {
         Self { versions, server: Server::start(Router::new().route("/stable/index.yaml", get(index))) }
     }
 
+    /// The same with archives of 1.2.3 and 1.3.0, one of them at an address of its own.
+    fn with_archives([old, new]: [Vec<u8>; 2]) -> Self {
+        let digest = |archive: &[u8]| {
+            let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, archive);
+            digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        let text = format!(
+            "apiVersion: v1\nentries:\n  web:\n  - version: 1.3.0\n    digest: {}\n    urls:\n    - /files/web.tgz\n  - urls: [web-1.2.3.tgz]\n    \
+             digest: {}\n    version: 1.2.3\n",
+            digest(&new),
+            digest(&old)
+        );
+        let router = Router::new()
+            .route("/stable/index.yaml", get(move || std::future::ready(text.clone())))
+            .route("/stable/web-1.2.3.tgz", get(move || std::future::ready(old.clone())))
+            .route("/files/web.tgz", get(move || std::future::ready(new.clone())));
+        Self { versions: Arc::default(), server: Server::start(router) }
+    }
+
     /// A world whose charts come from it: each HelmRelease names a repository that is in another file.
     fn world(&self) -> World {
         self.world_with(POLICIES, RELEASE)
     }
 
     fn world_with(&self, policies: &str, release: &str) -> World {
+        self.start_with(World::setup().policies(policies), release)
+    }
+
+    fn start_with(&self, setup: Setup, release: &str) -> World {
         let source = format!("{SOURCE}  url: {}/stable\n", self.server.origin);
-        let world = World::setup()
-            .policies(policies)
+        let world = setup
             .file("apps/web/dev/release.yaml", release)
             .file("apps/web/prod/release.yaml", release)
             .file("clusters/sources.yaml", source)
@@ -344,4 +366,105 @@ fn versions_beside_a_lock_that_does_not_fit_are_left_alone_and_said() {
     assert_eq!(report["actions"], json!([]), "{report:#}");
     assert!(report["problems"].to_string().contains("Chart.lock beside it, too, which does not fit"), "{report:#}");
     assert_eq!(world.read("main", "apps/web/dev/Chart.yaml"), chart);
+}
+
+/// The archive of a chart as Helm packages it.
+fn archive(chart: &str, values: &str) -> Vec<u8> {
+    let entry = |path: &str, content: &str| {
+        let mut head = [0_u8; 512];
+        head[..path.len()].copy_from_slice(path.as_bytes());
+        head[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        head[156] = b'0';
+        head[257..262].copy_from_slice(b"ustar");
+        let mut all = head.to_vec();
+        all.extend_from_slice(content.as_bytes());
+        all.resize(all.len().next_multiple_of(512), 0);
+        all
+    };
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    for part in [entry("web/Chart.yaml", chart), entry("web/values.yaml", values), vec![0; 1024]] {
+        std::io::Write::write_all(&mut encoder, &part).unwrap();
+    }
+    encoder.finish().unwrap()
+}
+
+const OLD_CHART: &str = "name: web\nversion: 1.2.3\nappVersion: 2.0.0\n";
+const NEW_CHART: &str = "name: web\nversion: 1.3.0\nappVersion: \"2.1.0|@everyone\"\nhome: https://web.example.com/)(\nannotations:\n  \
+    artifacthub.io/changes: |\n    - kind: removed\n      description: \"`tag` and <!-- more\"\n";
+const OLD_VALUES: &str = "image: {tag: '1', pullPolicy: Always}\nlegacy: {mode: x}\nkept: 1\n";
+const NEW_VALUES: &str = "image: {tag: '2'}\nkept: 1\n";
+
+/// The text of the pull request for prod, and its update in the report.
+fn told(world: &World) -> (String, Value) {
+    let report = world.apply();
+    assert_eq!(report["problems"], json!([]), "{report:#}");
+    let action = report["actions"].as_array().unwrap().iter().find(|action| action["kind"] == "pull-request");
+    (world.github().pull(1).body.unwrap(), action.unwrap()["updates"][0].clone())
+}
+
+fn check_told(text: &str, update: &Value) {
+    for said in [
+        "**Chart**",
+        "- `web` `1.3.0`: its application goes from `2.0.0` to `2.1.0\\|@everyone`, [`home`](https://web.example.com/%29%28)",
+        "  - `removed: 'tag' and <!-- more`",
+        "  - **values that `apps/web/prod` sets and the chart no longer has**: `image.pullPolicy`, `legacy.mode`",
+    ] {
+        assert!(text.contains(said), "{said} is not in\n{text}");
+    }
+    assert_eq!(update["chart"]["setInVain"], json!(["image.pullPolicy", "legacy.mode"]), "{update:#}");
+    assert_eq!(update["chart"]["appVersionFrom"], json!("2.0.0"));
+}
+
+const VALUES_SET: &str = "image: {pullPolicy: Never}, legacy: {mode: y}, kept: 2, own: 1";
+
+#[test]
+fn a_pull_request_tells_what_changes_in_a_chart_of_a_registry() {
+    let helm = format!("    helm: {{valuesObject: {{{VALUES_SET}}}}}\n");
+    let world = World::setup()
+        .policies(POLICIES)
+        .file("apps/web/prod/application.yaml", format!("{APPLICATION}{helm}"))
+        .github("")
+        .start();
+    let base = world.text("http://REG/").trim_end_matches('/').to_owned();
+    for (tag, archive) in [("1.2.3", archive(OLD_CHART, OLD_VALUES)), ("1.3.0", archive(NEW_CHART, NEW_VALUES))] {
+        world.block_on(push_chart(&base, "charts/web", tag, &archive));
+    }
+    let (text, update) = told(&world);
+    check_told(&text, &update);
+}
+
+#[test]
+fn a_pull_request_tells_what_changes_in_a_chart_of_an_index_and_what_it_could_not_read() {
+    let index = Index::start(&["1.2.3", "1.3.0"]);
+    let release = format!("{RELEASE}  values: {{{VALUES_SET}}}\n");
+    let start = |index: &Index| index.start_with(World::setup().policies(POLICIES).github(""), &release);
+    let world = start(&index);
+    // Without archives, that is all there is to say, and nothing waits for it.
+    let (text, update) = told(&world);
+    assert!(
+        text.contains("`web` `1.3.0`: what changes in it could not be read: `1.2.3: the index does not say"),
+        "{text}"
+    );
+    assert_eq!(update["chart"]["setInVain"], json!([]), "{update:#}");
+    for (archives, said) in [
+        ([archive(OLD_CHART, OLD_VALUES), archive(NEW_CHART, NEW_VALUES)], None),
+        (
+            [archive(OLD_CHART, OLD_VALUES), b"no archive".to_vec()],
+            Some("1.3.0: it is no gzip archive, or a damaged one"),
+        ),
+        ([archive(OLD_CHART, OLD_VALUES), archive("", "")], Some("1.3.0: it has no Chart.yaml")),
+    ] {
+        let index = Index::with_archives(archives);
+        let world = start(&index);
+        let (text, update) = told(&world);
+        match said {
+            None => check_told(&text, &update),
+            Some(said) => assert!(text.contains(said), "{said} is not in\n{text}"),
+        }
+        assert_eq!(
+            world.read("main", "apps/web/dev/release.yaml"),
+            release.replace("1.2.3", "1.3.0"),
+            "it is no reason to wait"
+        );
+    }
 }

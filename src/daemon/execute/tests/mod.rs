@@ -99,6 +99,7 @@ fn update(environment: &str) -> Update {
         verified: None,
         overridden: None,
         rollback: None,
+        chart: None,
     }
 }
 
