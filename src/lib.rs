@@ -20,6 +20,7 @@
 //! | [`init`] | pins → proposed configuration and policies for a repository that is new |
 //! | [`landing`] | objects of a cluster → verdicts; who watches a file ([`landing::watchers`]); how far it has come; what becomes an incident ([`landing::incidents`]) |
 //! | [`verify`] | what a registry holds of signatures → whether it proves what a policy demands |
+//! | [`election`] | what Leases say → which of several replicas works for which repository |
 //! | [`message`] | every sentence of commits, pull requests and alerts |
 //! | [`page`] | what the bot knows → the web page, its JSON, badges |
 //! | [`document`] | how our own YAML files are read: values with their places, kinds, secrets' sources |
@@ -48,6 +49,7 @@
 
 pub mod model;
 
+pub mod election;
 pub mod init;
 pub mod landing;
 pub mod message;

@@ -19,6 +19,7 @@ macro_rules! listed {
 mod answer;
 mod chart_change;
 mod decision;
+mod fence;
 mod git;
 pub mod glob;
 mod helm_repository;
@@ -26,6 +27,7 @@ mod image;
 mod incident;
 mod key_path;
 mod landing;
+mod lease;
 mod listing;
 mod manifest;
 mod names;
@@ -46,6 +48,7 @@ pub mod wildcard;
 pub use answer::{Answer, FailureCode};
 pub use chart_change::{ChartChange, ChartFiles, ChartLink, ChartNotes, ValueKey};
 pub use decision::{About, Decision, Held};
+pub use fence::{Fence, NotHeld};
 pub use git::{BranchName, CommitId, Identity, NameError, RepoPath};
 pub use helm_repository::{HelmRepositories, HelmRepository, HelmRepositoryName, MeantRepository};
 pub use image::{
@@ -60,6 +63,7 @@ pub use key_path::{
     ValuePath,
 };
 pub use landing::{Affected, Blame, Cause, CauseCode, Declared, Landing, Rung, State, Tracked, TrackedThing, Verdict};
+pub use lease::Lease;
 pub use listing::{Listing, Pushed, TagList, TagListBuilder, Validators};
 pub use manifest::Manifest;
 pub use names::{instead, nearest};

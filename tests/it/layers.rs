@@ -12,6 +12,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("overlay", &["model"]),
     ("init", &["model", "overlay"]),
     ("verify", &["model"]),
+    ("election", &["model"]),
     ("plan", &["model", "select", "policy", "overlay"]),
     ("landing", &["model", "policy", "overlay", "plan"]),
     ("message", &["model", "select", "policy", "overlay", "plan", "landing"]),
@@ -34,7 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "daemon",
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
-            "cluster", "notify", "store", "document", "webhooks", "verify",
+            "cluster", "notify", "store", "document", "webhooks", "verify", "election",
         ],
     ),
     ("server", &["model", "config", "daemon", "page", "webhooks", "meter"]),
@@ -50,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             "model", "select", "policy", "overlay", "plan", "landing", "message", "config", "registry", "git", "forge",
             "cluster", "notify", "store", "document", "daemon", "demo", "server", "webhooks", "init", "meter",
+            "election",
         ],
     ),
 ];
@@ -67,7 +69,8 @@ const IMPURE: &[&str] = &[
     "Timestamp::now",
     "Instant::now",
 ];
-const PURE: &[&str] = &["model", "select", "policy", "overlay", "plan", "landing", "message", "init", "page", "verify"];
+const PURE: &[&str] =
+    &["model", "select", "policy", "overlay", "plan", "landing", "message", "init", "page", "verify", "election"];
 
 fn sources(dir: &Path, into: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
