@@ -35,6 +35,16 @@ impl ApiFault {
         Self::Failed { message: message.into(), pause: None }
     }
 
+    /// Classifies an answer with a status that is no success.
+    pub(super) fn of_answer(code: u16, said: &[u8]) -> Self {
+        let status = serde_json::from_slice::<Status>(said).unwrap_or_else(|_| {
+            // A proxy's page, or the plain text for a path that does not exist.
+            let text = String::from_utf8_lossy(said);
+            Status::failure(text.trim(), "").with_code(code)
+        });
+        Self::of_status(&status)
+    }
+
     /// Classifies a refusal of the server.
     pub(super) fn of_status(status: &Status) -> Self {
         match status.code {

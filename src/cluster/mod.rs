@@ -3,7 +3,7 @@
 //! Promise: a [`Snapshot`] holds what the API server said, and for each kind how certain that is: listed and followed,
 //! not installed, not permitted (with the RBAC rule to add), or disconnected (since when, and why). Unknown never looks
 //! like "there are none". A problem with one kind or cluster delays no other. Only `get`, `list` and `watch` requests
-//! are ever sent.
+//! are ever sent, except for the bot's own [`Leases`].
 //!
 //! Design: [`Cluster`] starts one watch per kind (and per namespace, if only some are read). A `watch` fills its part
 //! of the `snapshot`; `page` splits a list into objects as it arrives; `trimmed` trims every object as it is parsed;
@@ -21,6 +21,7 @@ mod discover;
 mod events;
 mod fault;
 mod kind;
+mod leases;
 pub mod object;
 mod page;
 mod plugin;
@@ -36,6 +37,7 @@ mod words;
 pub use client::contexts;
 pub use events::{EventsError, events_rule};
 pub use kind::WatchedKind;
+pub use leases::{LeaseError, LeaseWrite, Leases, leases_rule};
 pub use pull_secrets::{PullSecretError, PullSecrets};
 pub use settings::{Access, Pace, Settings};
 pub use snapshot::{Difference, Now, Snapshot};

@@ -138,6 +138,12 @@ pub(super) async fn document<T: DeserializeOwned>(client: &Client, path: &str) -
     serde_json::from_slice(&text).map_err(unreadable)
 }
 
+/// Sends a request, and reads the answer completely, whatever its status is.
+pub(super) async fn answered(client: &Client, request: http::Request<Vec<u8>>) -> Result<(u16, Vec<u8>), ApiFault> {
+    let (head, body) = client.send(request.map(Body::from)).await?.into_parts();
+    Ok((head.status.as_u16(), whole(body).await?))
+}
+
 async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, ApiFault> {
     let mut request = request.map(Body::from);
     // From 1.37 on, the server compresses each change separately, which no client's decompression supports.
@@ -150,12 +156,7 @@ async fn send(client: &Client, request: http::Request<Vec<u8>>) -> Result<Body, 
         return Ok(body);
     }
     let said = whole(body).await?;
-    let status = serde_json::from_slice::<Status>(&said).unwrap_or_else(|_| {
-        // A proxy's page, or the plain text for a path that does not exist.
-        let text = String::from_utf8_lossy(&said);
-        Status::failure(text.trim(), "").with_code(head.status.as_u16())
-    });
-    Err(ApiFault::of_status(&status))
+    Err(ApiFault::of_answer(head.status.as_u16(), &said))
 }
 
 /// A line of a watch.
