@@ -83,6 +83,7 @@ fn with<T>(rows: &[Tracked], now: Timestamp, work: impl FnOnce(&Facts<'_>) -> T)
         judged: Some(now),
         rows,
         problems: &[],
+        notes: &[],
         repositories: BTreeMap::new(),
         incidents: &[],
         chronicle: &chronicle,

@@ -27,6 +27,16 @@ pub(super) async fn open(loaded: &Loaded) -> Result<Bot, CliError> {
     daemon::bot(&loaded.settings, &settings::environment(), Clock::system()).await.map_err(|error| cannot_start(&error))
 }
 
+/// The same as one of several replicas, if the configuration says that there are several.
+pub(super) async fn open_sharing(loaded: &Loaded) -> Result<Bot, CliError> {
+    let bot = open(loaded).await?;
+    let sharing = daemon::sharing(&loaded.settings, &settings::environment(), &Clock::system());
+    Ok(match sharing.map_err(|error| cannot_start(&error))? {
+        Some(sharing) => bot.sharing(sharing),
+        None => bot,
+    })
+}
+
 /// Checks that a bot could start with the inputs as they are now, next to the one that runs with these mirrors.
 pub(super) fn check(loaded: &Loaded, mirrors: &[Mirror]) -> Result<(), CliError> {
     daemon::check(&loaded.settings, &settings::environment(), Clock::system(), mirrors)
@@ -35,7 +45,8 @@ pub(super) fn check(loaded: &Loaded, mirrors: &[Mirror]) -> Result<(), CliError>
 
 /// The tracker of a configuration, with its receivers of alerts.
 pub(super) fn tracker(loaded: &Loaded, bot: &Bot, sinks: Vec<SinkSettings>) -> Result<Arc<Tracker>, CliError> {
-    daemon::tracker(&loaded.settings, &settings::environment(), Clock::system(), Arc::clone(bot.lookup()), sinks)
+    let of = (Arc::clone(bot.lookup()), bot.replicas().cloned());
+    daemon::tracker_of(&loaded.settings, &settings::environment(), Clock::system(), of, sinks)
         .map_err(|error| cannot_start(&error))
 }
 

@@ -15,8 +15,8 @@ use super::diagnostic::Diagnostic;
 use super::fault::{Mark, Sink};
 use super::policies::{promote_from, verify, windows};
 use super::settings::{
-    ClientCertificateSource, ClusterSettings, PolicySource, Registries, RegistrySettings, RepositorySettings, Settings,
-    SigningKind, SigningSettings, Trigger,
+    ClientCertificateSource, ClusterSettings, PolicySource, Registries, RegistrySettings, ReplicaSettings,
+    RepositorySettings, Settings, SigningKind, SigningSettings, Trigger,
 };
 use super::{raw, value, yaml};
 use crate::document::check::{Check, optional};
@@ -25,6 +25,11 @@ use crate::document::word_or::WordOr;
 use crate::forge::ForgeSettings;
 use crate::notify::{Deployments, StatusNeed};
 use crate::registry::LoginSettings;
+
+/// How long a replica may be silent unless the configuration says otherwise: as long as Kubernetes' own controllers.
+const DEFAULT_LEASE: Duration = Duration::from_secs(15);
+/// The bounds of it: with less, an API server that is slow for a moment would stop the bot.
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_secs(5)..=Duration::from_secs(600);
 
 const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 const DEFAULT_BRANCH: &str = "main";
@@ -69,12 +74,13 @@ impl Check<'_, '_> {
         let repositories = raw.repositories.value.iter().filter_map(|at| self.repository(at)).collect();
         let registries = self.registries(raw);
         let clusters = raw.clusters.iter().filter_map(|at| self.cluster(at)).collect();
+        let replicas = optional(raw.replicas.as_ref(), |at| self.replicas(at));
         let notify = raw.notify.iter().filter_map(|at| self.receiver(at)).collect();
         let runbooks = raw.runbooks.as_ref().and_then(|at| self.text(at, value::runbooks));
         let heartbeat = raw.heartbeat.as_ref().and_then(|at| self.heartbeat(at));
         let server = raw.server.as_ref().and_then(|at| self.server(at));
         let trusted_root = raw.signatures.as_ref().and_then(|at| self.path(at.value.trusted_root.as_ref()));
-        let interval = interval?;
+        let (interval, replicas) = (interval?, replicas?);
         let settings = Settings {
             interval,
             state_dir,
@@ -82,6 +88,7 @@ impl Check<'_, '_> {
             registries,
             trusted_root,
             clusters,
+            replicas,
             notify,
             runbooks,
             heartbeat,
@@ -399,6 +406,27 @@ impl Check<'_, '_> {
             max_requests,
             timeout,
         })
+    }
+
+    fn replicas(&mut self, at: &At<raw::Replicas>) -> Option<ReplicaSettings> {
+        let raw = &at.value;
+        let namespace = optional(raw.namespace.as_ref(), |at| self.text(at, value::namespace));
+        let duration = match &raw.duration {
+            None => Some(DEFAULT_LEASE),
+            Some(at) => self.text(at, |text| {
+                value::duration(text).and_then(|time| match LEASE.contains(&time) {
+                    true => Ok(time),
+                    false => Err("`duration` must be from 5s to 10m".to_owned()),
+                })
+            }),
+        };
+        let kubeconfig = optional(raw.kubeconfig.as_ref(), |at| self.secret(at));
+        let context = raw.context.as_ref().and_then(|at| self.text(at, value::line));
+        if let (None, Some(context)) = (&raw.kubeconfig, &raw.context) {
+            let hint = "without a kubeconfig the Leases are in the cluster that the bot runs in";
+            self.sink.error_with_hint(context.mark, "`context` is only valid with `kubeconfig`", hint);
+        }
+        Some(ReplicaSettings { namespace: namespace?, duration: duration?, kubeconfig: kubeconfig?, context })
     }
 
     fn cluster(&mut self, at: &At<raw::Cluster>) -> Option<ClusterSettings> {

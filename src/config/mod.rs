@@ -35,8 +35,8 @@ pub use policies::{parse_policies, parse_policy_files, policy_warnings};
 pub use schema::{FileKind, kind_of, schema};
 pub use settings::{
     Audience, ClientCertificateSource, ClusterSettings, HeartbeatSettings, Network, NotifySettings, OwnBranch,
-    PolicySource, Registries, RegistrySettings, RepositorySettings, ServerSettings, Settings, SigningKind, Trigger,
-    TrustedProxySettings,
+    PolicySource, Registries, RegistrySettings, ReplicaSettings, RepositorySettings, ServerSettings, Settings,
+    SigningKind, Trigger, TrustedProxySettings,
 };
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub(super) struct Config {
     /// Clusters to watch.
     #[serde(default)]
     pub(super) clusters: Vec<At<Cluster>>,
+    /// Several replicas of `landfall run` share the repositories by Leases of Kubernetes; default: there is one replica.
+    pub(super) replicas: Option<At<Replicas>>,
     /// Where alerts go.
     #[serde(default)]
     pub(super) notify: Vec<At<Tagged<ReceiverKeys, SinkConfig>>>,
@@ -239,6 +241,24 @@ pub(super) struct Registry {
     pub(super) max_requests: Option<At<u32>>,
     /// Maximum time for one query, including its pages and retries; default `2m`.
     pub(super) timeout: Option<At<String>>,
+}
+
+/// The Leases by which several replicas share the repositories.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(
+    rename_all = "camelCase",
+    deny_unknown_fields,
+    expecting = "the replicas' Leases as a mapping, such as `{ duration: 15s }`"
+)]
+pub(super) struct Replicas {
+    /// The namespace of the Leases; default: the pod's, or that of the kubeconfig's context.
+    pub(super) namespace: Option<At<String>>,
+    /// How long a replica may be silent before others take its repositories, 5 seconds to 10 minutes; default `15s`.
+    pub(super) duration: Option<At<String>>,
+    /// The kubeconfig; default: none, the bot runs in this cluster and uses its pod's service account.
+    pub(super) kubeconfig: Option<At<Secret>>,
+    /// The context in the kubeconfig; default: its current one.
+    pub(super) context: Option<At<String>>,
 }
 
 /// A cluster to watch.

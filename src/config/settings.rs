@@ -30,6 +30,8 @@ pub struct Settings {
     pub trusted_root: Option<PathBuf>,
     /// Clusters to watch.
     pub clusters: Vec<ClusterSettings>,
+    /// The Leases by which replicas share the repositories; `None`: there is one replica.
+    pub replicas: Option<ReplicaSettings>,
     /// Where alerts go.
     pub notify: Vec<NotifySettings>,
     /// Where the instructions for a cause are; `{code}` stands for its code.
@@ -243,6 +245,19 @@ pub struct ClusterSettings {
     pub environments: Vec<String>,
     /// The only namespaces to read, without duplicates; empty: all.
     pub namespaces: Vec<String>,
+}
+
+/// The Leases by which replicas share the repositories.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaSettings {
+    /// Their namespace; `None`: that of the pod, or of the context.
+    pub namespace: Option<String>,
+    /// How long a replica may be silent before others take its repositories.
+    pub duration: Duration,
+    /// The kubeconfig; `None`: the service account of the pod that the bot runs in.
+    pub kubeconfig: Option<SecretSource>,
+    /// The context in it; `None`: its current one.
+    pub context: Option<String>,
 }
 
 /// A receiver of alerts.

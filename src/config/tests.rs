@@ -96,6 +96,36 @@ server: { listen: 127.0.0.1:8080 }
 }
 
 #[test]
+fn replicas_have_leases_of_a_sensible_time_somewhere() {
+    let with =
+        |replicas: &str| format!("repositories: [{{ name: a, url: \"https://git.example.com/a.git\" }}]\n{replicas}\n");
+    let (none, _) = settings(&with(""));
+    assert_eq!(none.replicas, None);
+    let (bare, _) = settings(&with("replicas: {}"));
+    let expected =
+        ReplicaSettings { namespace: None, duration: Duration::from_secs(15), kubeconfig: None, context: None };
+    assert_eq!(bare.replicas, Some(expected));
+    let (full, _) =
+        settings(&with("replicas: { namespace: bots, duration: 1m, kubeconfig: { env: KUBE }, context: admin }"));
+    let full = full.replicas.unwrap();
+    assert_eq!(
+        (full.namespace.as_deref(), full.duration, full.context.as_deref()),
+        (Some("bots"), Duration::from_secs(60), Some("admin"))
+    );
+    for (replicas, mistake) in [
+        ("replicas: { duration: 4s }", "`duration` must be from 5s to 10m"),
+        ("replicas: { duration: 11m }", "`duration` must be from 5s to 10m"),
+        ("replicas: { context: admin }", "`context` is only valid with `kubeconfig`"),
+        ("replicas: { namespace: Not_One }", "namespace"),
+        ("replicas: 2", "mapping"),
+    ] {
+        let (found, diagnostics) = parse_settings("landfall.yaml", &with(replicas), Path::new("/"));
+        let said: Vec<String> = diagnostics.iter().map(|it| it.message.clone()).collect();
+        assert!(found.is_none() && said.iter().any(|text| text.contains(mistake)), "{replicas}: {said:?}");
+    }
+}
+
+#[test]
 fn messages_are_one_word_or_templates() {
     let of = |messages: &str| {
         let text =

@@ -14,7 +14,7 @@ pub fn clusters(settings: &[ClusterSettings], environment: &Environment) -> Resu
     settings.iter().map(|settings| cluster(settings, environment)).collect()
 }
 
-fn cluster(settings: &ClusterSettings, environment: &Environment) -> Result<Settings, SetupError> {
+pub(super) fn cluster(settings: &ClusterSettings, environment: &Environment) -> Result<Settings, SetupError> {
     let access = match &settings.kubeconfig {
         None => Access::InCluster,
         Some(SecretSource::File(path)) => Access::File(path.clone()),

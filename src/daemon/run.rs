@@ -26,6 +26,7 @@ use crate::plan::{Declared, Problem, SoakStates};
 use super::clock::Clock;
 use super::outcome::CycleOutcome;
 use super::queries::Lookup;
+use super::replicas::{Busy, Holding, Replicas, Sharing};
 use super::report::Reports;
 use super::repository::{Repository, RepositoryError, Timing};
 use super::tracker::{Tracker, View};
@@ -74,6 +75,8 @@ pub struct Bot {
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
     reports: Arc<Reports>,
+    /// The other replicas; `None`: there is one, which works for all repositories.
+    sharing: Option<Sharing>,
     /// Until when a plan or cycle waits for silent registries.
     deadline: Option<Instant>,
 }
@@ -86,7 +89,21 @@ impl Bot {
         let waker = Arc::new(waker(&repositories, &lookup, Duration::ZERO));
         let vitals = Arc::new(Vitals::new(repositories.iter().map(Repository::name), Instant::now()));
         let reports = Arc::new(Reports::new());
-        Self { repositories, lookup, clock, waker, vitals, reports, deadline: None }
+        Self { repositories, lookup, clock, waker, vitals, reports, sharing: None, deadline: None }
+    }
+
+    /// The same as one of several replicas: it writes for a repository only while it holds its Lease.
+    #[must_use]
+    pub fn sharing(self, sharing: Sharing) -> Self {
+        let fence = sharing.replicas.fence();
+        self.repositories.iter().for_each(|repository| repository.fenced(&fence));
+        Self { sharing: Some(sharing), ..self }
+    }
+
+    /// This replica, if there are several.
+    #[must_use]
+    pub fn replicas(&self) -> Option<&Arc<Replicas>> {
+        self.sharing.as_ref().map(|sharing| &sharing.replicas)
     }
 
     /// The same, where hints from outside are gathered for this long.
@@ -258,12 +275,28 @@ impl Bot {
     /// other repositories.
     pub async fn run(self, trigger: &Trigger, stop: &CancellationToken, tracker: Arc<Tracker>, on_outcome: OnOutcome) {
         let tracking = tokio::spawn(Arc::clone(&tracker).run(stop.clone()));
-        let Self { repositories, lookup, clock, waker, vitals, reports, deadline: _ } = self;
+        let Self { repositories, lookup, clock, waker, vitals, reports, sharing, deadline: _ } = self;
+        let replicas = sharing.as_ref().map(|sharing| Arc::clone(&sharing.replicas));
+        // It goes on until all work has ended: what is still written is written under the Lease.
+        let worked = CancellationToken::new();
+        let electing = sharing
+            .map(|Sharing { replicas, leases }| tokio::spawn(replicas.run(leases, clock.clone(), worked.clone())));
         let (trigger, stop, turns) = (trigger.clone(), stop.clone(), Semaphore::new(AT_ONCE));
         let waking = (Arc::clone(&waker), stop.clone());
         let waking = tokio::spawn(async move { waking.0.run(&waking.1).await });
-        let shared =
-            Arc::new(Shared { lookup, clock, trigger, stop, tracker, on_outcome, turns, waker, vitals, reports });
+        let shared = Arc::new(Shared {
+            lookup,
+            clock,
+            trigger,
+            stop,
+            tracker,
+            on_outcome,
+            turns,
+            waker,
+            vitals,
+            reports,
+            replicas,
+        });
         let mut tasks = JoinSet::new();
         for repository in repositories {
             tasks.spawn(RepositoryTask::new(repository, Arc::clone(&shared)).run());
@@ -285,6 +318,12 @@ impl Bot {
             () = all => {}
             // Anything aborted here is as good as a crash: the next start finds out what was done.
             () = overdue(&shared.stop, GRACE + LETTING_GO) => tracing::warn!("some work did not end in time and was aborted"),
+        }
+        worked.cancel();
+        if let Some(electing) = electing
+            && let Err(error) = electing.await
+        {
+            tracing::error!(%error, "the Leases could not be released because of a bug in the bot; other replicas take them once they have lapsed");
         }
     }
 }
@@ -318,6 +357,16 @@ struct Shared {
     waker: Arc<Waker>,
     vitals: Arc<Vitals>,
     reports: Arc<Reports>,
+    replicas: Option<Arc<Replicas>>,
+}
+
+/// What a task does at its turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// A cycle.
+    Cycle,
+    /// Only reading: another replica works for it.
+    Look,
 }
 
 /// The task of one repository.
@@ -330,14 +379,23 @@ struct RepositoryTask {
     /// What the branches declared when the waker was last told.
     declared: Vec<Arc<Vec<Declared>>>,
     rest: Rest,
+    /// The term of its Lease in which this replica works for it.
+    term: Option<u32>,
+    /// How often other replicas had passed on a hint at the last turn.
+    passed_on: u64,
 }
 
 impl RepositoryTask {
     fn new(mut repository: Repository, shared: Arc<Shared>) -> Self {
         repository.gather();
-        shared.tracker.expect(repository.view(CycleOutcome::new(repository.name()), shared.clock.now()));
+        let unread = repository.view(CycleOutcome::new(repository.name()), shared.clock.now());
+        match shared.replicas {
+            None => shared.tracker.expect(unread),
+            Some(_) => shared.tracker.look_at(unread),
+        }
         let (soak_states, woken) = (shared.tracker.soak_states(), shared.waker.signal(repository.name()));
-        Self { repository, soak_states, woken, declared: Vec::new(), shared, rest: Rest::default() }
+        let (declared, rest) = (Vec::new(), Rest::default());
+        Self { repository, soak_states, woken, declared, shared, rest, term: None, passed_on: 0 }
     }
 
     async fn run(mut self) {
@@ -355,8 +413,37 @@ impl RepositoryTask {
         }
     }
 
+    /// What to do now; a repository that replicas share is kept until the cycle has ended. The tracker hears when this replica begins or ends to work for the repository.
+    fn turn(&mut self) -> (Turn, Option<Busy>) {
+        let Some(replicas) = &self.shared.replicas else { return (Turn::Cycle, None) };
+        let (name, tracker) = (self.repository.name(), &self.shared.tracker);
+        self.passed_on = replicas.woken(name);
+        match replicas.holding(name) {
+            Holding::Held { term } => {
+                if self.term != Some(term) {
+                    tracker.adopt(name, replicas.adopt(name, term));
+                    self.term = Some(term);
+                }
+                replicas.begin(name).map_or((Turn::Look, None), |busy| (Turn::Cycle, Some(busy)))
+            }
+            Holding::Lapsed => (Turn::Look, None),
+            Holding::Elsewhere => {
+                if self.term.take().is_some() {
+                    tracker.leave(name);
+                }
+                (Turn::Look, None)
+            }
+        }
+    }
+
+    /// Whether another replica works for it, or may do so by now.
+    fn is_elsewhere(&self) -> bool {
+        let held = |replicas: &Arc<Replicas>| matches!(replicas.holding(self.repository.name()), Holding::Held { .. });
+        self.shared.replicas.as_ref().is_some_and(|replicas| !held(replicas))
+    }
+
     /// One cycle, on its own thread; `None` if it was aborted because the bot is stopping. Registry answers older than
-    /// `since` are requested again.
+    /// `since` are requested again. Where another replica works for the repository, it is only read.
     async fn cycle(mut self, since: Timestamp) -> Option<Self> {
         if self.rest.left().is_some() {
             return Some(self);
@@ -365,7 +452,12 @@ impl RepositoryTask {
         let _turn = shared.turns.acquire().await;
         let (runtime, name) = (Handle::current(), self.repository.name().to_owned());
         shared.vitals.began(&name, Instant::now());
-        let done = spawn_blocking(move || self.cycle_here(&runtime, since).then_some(self));
+        let (turn, busy) = self.turn();
+        let done = spawn_blocking(move || {
+            let ended = self.cycle_here(&runtime, since, turn);
+            drop(busy);
+            ended.then_some(self)
+        });
         match told_if_long(&name, done).await {
             Ok(task) => task,
             Err(error) => {
@@ -376,7 +468,7 @@ impl RepositoryTask {
     }
 
     /// One cycle, on this thread; false if it was aborted because the bot is stopping.
-    fn cycle_here(&mut self, runtime: &Handle, since: Timestamp) -> bool {
+    fn cycle_here(&mut self, runtime: &Handle, since: Timestamp, turn: Turn) -> bool {
         let Self { repository, shared, rest, declared, .. } = self;
         let Shared { lookup, clock, stop, tracker, on_outcome, waker, vitals, reports, .. } = &**shared;
         let (name, began) = (repository.name().to_owned(), Instant::now());
@@ -386,7 +478,12 @@ impl RepositoryTask {
                 tokio::select! {
                     biased;
                     () = overdue(stop, GRACE) => None,
-                    outcome = cycle(repository, lookup, since, clock.now()) => Some(outcome),
+                    outcome = async {
+                        match turn {
+                            Turn::Cycle => cycle(repository, lookup, since, clock.now()).await,
+                            Turn::Look => look(repository).await,
+                        }
+                    } => Some(outcome),
                 }
             })
         });
@@ -400,13 +497,21 @@ impl RepositoryTask {
         };
         // What follows may break off, too: then no cycle has ended, which is an incident if it lasts.
         let told = unbroken(&name, || {
-            on_outcome(&outcome);
+            let looked = turn == Turn::Look;
+            if !looked {
+                on_outcome(&outcome);
+            }
             let view = repository.view(outcome, clock.now());
             let report = repository.report(&view);
             tell(waker, declared, &view);
             reports.publish(report);
-            vitals.ended(&view.outcome, began.elapsed(), (Instant::now(), clock.now()));
-            tracker.publish(view);
+            if looked {
+                vitals.looked(&name, Instant::now());
+                tracker.look_at(view);
+            } else {
+                vitals.ended(&view.outcome, began.elapsed(), (Instant::now(), clock.now()));
+                tracker.publish(view);
+            }
         });
         let flushed = unbroken(&name, || lookup.flush());
         if broke || told.is_err() || flushed.is_err() {
@@ -424,10 +529,12 @@ impl RepositoryTask {
         let began = (Instant::now(), self.shared.clock.now());
         loop {
             let shared = Arc::clone(&self.shared);
-            let Shared { lookup, clock, stop, .. } = &*shared;
-            let left = due.left(clock);
+            let Shared { lookup, clock, stop, replicas, .. } = &*shared;
+            // What only a cycle could act upon is no reason to read it again.
+            let (left, elsewhere) = (due.left(clock), self.is_elsewhere());
             let late: BTreeSet<_> = self.repository.late().clone();
             let opens = self.repository.opens().map(|opens| until(opens, clock)).filter(|opens| *opens < left);
+            let opens = opens.filter(|_| !elsewhere);
             // During the pause no cycle would follow, so triggers are handled when the pause is over.
             let rest = self.rest.left();
             let (pause, awake) = (rest.unwrap_or(left).min(left).min(watch(&shared.trigger)), rest.is_none());
@@ -439,12 +546,22 @@ impl RepositoryTask {
                     self.repository.has_opened();
                     true
                 }
-                () = news(&mut self.soak_states), if awake && self.repository.promotes() => true,
-                () = lookup.wait(&late, None), if awake && !late.is_empty() => true,
+                () = news(&mut self.soak_states), if awake && !elsewhere && self.repository.promotes() => true,
+                () = lookup.wait(&late, None), if awake && !elsewhere && !late.is_empty() => true,
+                // Whoever begins to work for it does so as if it had just been started.
+                () = handed(replicas.as_deref(), self.repository.name(), (self.term, self.passed_on)), if awake => {
+                    if self.passed_on != replicas.as_ref().map_or(0, |it| it.woken(self.repository.name())) {
+                        self.repository.has_forge_news(clock.now());
+                    }
+                    return Some(self);
+                }
                 // What is hinted at during a cycle is seen here after it.
                 Ok(()) = self.woken.changed(), if awake => {
                     if let Some(at) = self.woken.borrow_and_update().forge {
                         self.repository.has_forge_news(at);
+                    }
+                    if elsewhere {
+                        replicas.iter().for_each(|replicas| replicas.pass_on(self.repository.name()));
                     }
                     true
                 }
@@ -638,6 +755,41 @@ async fn cycle(repository: &mut Repository, lookup: &Lookup, since: Timestamp, n
     }
 }
 
+/// Reads a repository for which another replica works: what it declares is followed here, too.
+async fn look(repository: &mut Repository) -> CycleOutcome {
+    if let Err(error) = repository.refresh().await {
+        return unreadable(repository.name(), &error);
+    }
+    let mut outcome = CycleOutcome::new(repository.name());
+    outcome.revision = repository.reader().tip();
+    outcome.add_blocking(repository.reader().main_policies().1);
+    outcome
+}
+
+/// Returns once it has changed whether this replica works for a repository, or, where it does, once another one has passed
+/// on a hint.
+async fn handed(replicas: Option<&Replicas>, repository: &str, (term, passed_on): (Option<u32>, u64)) {
+    let Some(replicas) = replicas else { return std::future::pending().await };
+    let mut changes = replicas.changes();
+    loop {
+        drop(changes.borrow_and_update());
+        let held = match replicas.holding(repository) {
+            Holding::Held { term } => Some(term),
+            Holding::Lapsed | Holding::Elsewhere => None,
+        };
+        if held.is_some() && (held != term || passed_on != replicas.woken(repository)) {
+            return;
+        }
+        // A term that has lapsed is not over before another replica has begun one.
+        if held.is_none() && term.is_some() && replicas.holding(repository) == Holding::Elsewhere {
+            return;
+        }
+        if changes.changed().await.is_err() {
+            return std::future::pending().await;
+        }
+    }
+}
+
 fn unreadable(name: &str, error: &RepositoryError) -> CycleOutcome {
     let mut outcome = CycleOutcome::new(name);
     outcome.add_blocking([error.problem()]);
@@ -704,6 +856,7 @@ mod tests {
             lookup: Arc::clone(bot.lookup()),
             clock: Clock::system(),
             state: None,
+            replicas: None,
         };
         let (tracker, vitals, stop) = (Tracker::start(setup), Arc::clone(bot.vitals()), CancellationToken::new());
         let (told, ends) = (Arc::new(AtomicUsize::new(0)), stop.clone());

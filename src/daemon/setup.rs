@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
-use crate::cluster::Now;
+use crate::cluster::{Leases, Now};
 use crate::config::{
     ClientCertificateSource, ClusterSettings, ConfigError, CredentialSource, Environment, PolicySource, Registries,
     RegistrySettings, RepositorySettings, SecretError, SecretSource, Settings, SigningKind, default_state_dir, load,
@@ -18,7 +18,7 @@ use crate::git::{
     ClientCertificate, CommitSigner, GitCredentials, GitError, KeyError, KeyFile, LendsToken, Mirror, RemoteSettings,
     RemoteUrl,
 };
-use crate::model::NameError;
+use crate::model::{NameError, one_line};
 use crate::notify::SinkSettings;
 use crate::policy::Policy;
 use crate::registry::{
@@ -32,6 +32,7 @@ use crate::daemon::clock::Clock;
 use crate::daemon::pull_secrets::ClusterSecrets;
 use crate::daemon::pulls::Pulls;
 use crate::daemon::queries::Lookup;
+use crate::daemon::replicas::{Replicas, Sharing};
 use crate::daemon::repository::Repository;
 use crate::daemon::run::Bot;
 use crate::daemon::tracker::{Tracker, TrackerSetup};
@@ -171,6 +172,20 @@ pub fn tracker(
     lookup: Arc<Lookup>,
     sinks: Vec<SinkSettings>,
 ) -> Result<Arc<Tracker>, SetupError> {
+    tracker_of(settings, environment, clock, (lookup, None), sinks)
+}
+
+/// As [`tracker`], of one of several replicas.
+///
+/// # Errors
+/// As there.
+pub fn tracker_of(
+    settings: &Settings,
+    environment: &Environment,
+    clock: Clock,
+    (lookup, replicas): (Arc<Lookup>, Option<Arc<Replicas>>),
+    sinks: Vec<SinkSettings>,
+) -> Result<Arc<Tracker>, SetupError> {
     Ok(Tracker::start(TrackerSetup {
         clusters: super::clusters::clusters(&settings.clusters, environment)?,
         sinks,
@@ -179,7 +194,32 @@ pub fn tracker(
         lookup,
         clock,
         state: state_dir(settings, environment).ok(),
+        replicas,
     }))
+}
+
+/// This process as one of several replicas, if the configuration says that there are several. Nothing is contacted yet.
+///
+/// # Errors
+/// If the environment variable of a kubeconfig is not set.
+pub fn sharing(settings: &Settings, environment: &Environment, clock: &Clock) -> Result<Option<Sharing>, SetupError> {
+    let Some(replicas) = &settings.replicas else { return Ok(None) };
+    let named = ClusterSettings {
+        name: "the replicas".to_owned(),
+        kubeconfig: replicas.kubeconfig.clone(),
+        context: replicas.context.clone(),
+        environments: Vec::new(),
+        namespaces: Vec::new(),
+    };
+    let access = super::clusters::cluster(&named, environment)?;
+    let clock = clock.clone();
+    let leases = Leases::new(&access, replicas.namespace.clone(), Now::new(move || clock.now()));
+    // In a pod, the name of the machine is the pod's; the rest tells a restarted container from the one before.
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = Some(one_line(host.trim(), 200)).filter(|host| !host.is_empty());
+    let identity = format!("{}-{:08x}", host.as_deref().unwrap_or("landfall"), fastrand::u32(..));
+    let repositories = settings.repositories.iter().map(|it| (it.name.as_str(), it.url.as_str()));
+    Ok(Some(Sharing { replicas: Replicas::new(identity, replicas.duration, repositories), leases }))
 }
 
 /// The client of all registries; without a state folder, nothing is cached across restarts.

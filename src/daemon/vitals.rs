@@ -30,7 +30,7 @@ pub struct RepositoryVitals {
     since: Instant,
     /// When the cycle began that is running.
     pub running: Option<Instant>,
-    /// Whether a cycle has ended.
+    /// Whether a cycle has ended, or the repository was read where another replica works for it.
     pub cycled: bool,
     /// How many cycles knew everything they needed.
     pub good: u64,
@@ -73,6 +73,14 @@ impl Vitals {
     pub(super) fn began(&self, repository: &str, now: Instant) {
         if let Some(vitals) = self.all().get_mut(repository) {
             vitals.running = Some(now);
+        }
+    }
+
+    /// A repository was read for which another replica works. What its last cycles here found is no longer so.
+    pub(super) fn looked(&self, repository: &str, now: Instant) {
+        if let Some(vitals) = self.all().get_mut(repository) {
+            (vitals.since, vitals.cycled, vitals.running) = (now, true, None);
+            (vitals.last_success, vitals.problems, vitals.holds) = Default::default();
         }
     }
 

@@ -93,6 +93,9 @@ pub(super) enum Problem {
     /// A reviewer that the bot itself found to be none.
     #[error("{0}; next: correct `pullRequest.reviewers` in the policy")]
     NoReviewer(String),
+    /// Nothing was sent: another replica of the bot goes on with the repository.
+    #[error("nothing was sent: {0}")]
+    NotHeld(String),
     /// An answer that makes no sense.
     #[error("the answer is not one of this kind of forge: {0}; next: check `kind` and the forge's address")]
     Protocol(String),
@@ -122,7 +125,7 @@ impl ForgeError {
             Problem::Token { .. } | Problem::Forbidden { .. } | Problem::NotFound { .. } => FailureCode::Authentication,
             Problem::RateLimited { .. } => FailureCode::RateLimited,
             Problem::Server { .. } => FailureCode::Server,
-            Problem::Network(_) | Problem::NotYet(_) => FailureCode::Network,
+            Problem::Network(_) | Problem::NotYet(_) | Problem::NotHeld(_) => FailureCode::Network,
             Problem::Settings(_)
             | Problem::Rejected { .. }
             | Problem::Refused(_)

@@ -26,8 +26,8 @@ use crate::document::secret::{Environment, ReadSecrets, SecretSource};
 use crate::git::{LendsToken, MakesCommits, Mirror};
 use crate::http::status::{Deployments, StatusSpeech};
 use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Identity, Merge, MergeOutcome, PullRequest,
-    PullRequestSpec, Reviews,
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, FailureCode, Fence, Identity, Merge, MergeOutcome,
+    PullRequest, PullRequestSpec, Reviews,
 };
 
 mod azure_devops;
@@ -174,6 +174,14 @@ macro_rules! forges {
             pub fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
                 match self {
                     $( Self::$Kind(forge) => PullForge::maker(forge), )*
+                }
+            }
+
+            /// Asks this right before each change, for the repository of this name in the configuration; a second call
+            /// changes nothing.
+            pub fn fenced(&self, fence: Fence, repository: &str) {
+                match self {
+                    $( Self::$Kind(forge) => PullForge::fenced(forge, fence, repository), )*
                 }
             }
 
@@ -625,6 +633,10 @@ trait PullForge: Sized {
     fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
         None
     }
+
+    /// Asks this right before each change. One that keeps its pull requests in Git changes nothing but by a push, which
+    /// asks by itself.
+    fn fenced(&self, _: Fence, _: &str) {}
 
     async fn doctor(&self, _: &str) -> Result<Option<String>, PullError> {
         Ok(None)

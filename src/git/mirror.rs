@@ -9,7 +9,7 @@ use std::time::Duration;
 use gix::bstr::ByteSlice as _;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::model::{BranchName, CommitId, KeyPaths};
+use crate::model::{BranchName, CommitId, Fence, KeyPaths, NotHeld};
 use crate::process::RunError;
 
 use super::command::{CommandOutput, GitCommand, GitRunner, MEMORY_ALONE, Program};
@@ -66,6 +66,8 @@ struct Inner {
     signer: OnceLock<CommitSigner>,
     /// Who makes its commits, if not the bot itself.
     maker: OnceLock<Arc<dyn MakesCommits>>,
+    /// Asked before each push, with the repository's name; unset: nobody shares the work.
+    fence: OnceLock<(Fence, String)>,
     /// Recreating the mirror did not help, and nothing was fetched since: the fault is on the remote's side.
     remake_useless: AtomicBool,
     /// What policies declare of its files.
@@ -127,6 +129,7 @@ impl Mirror {
             damaged: AtomicBool::new(false),
             signer: OnceLock::new(),
             maker: OnceLock::new(),
+            fence: OnceLock::new(),
             remake_useless: AtomicBool::new(false),
             declared: Mutex::default(),
         };
@@ -151,6 +154,18 @@ impl Mirror {
         if let Some(maker) = maker {
             self.inner.maker.get_or_init(|| maker);
         }
+    }
+
+    /// Asks this right before each push, for the repository of this name; a second call changes nothing.
+    pub fn fenced(&self, fence: Fence, repository: &str) {
+        self.inner.fence.get_or_init(|| (fence, repository.to_owned()));
+    }
+
+    /// Whether a push may begin now.
+    pub(super) fn may_write(&self) -> Result<(), GitError> {
+        let Some((fence, repository)) = self.inner.fence.get() else { return Ok(()) };
+        let refused = |NotHeld(reason)| GitError::Refused { what: "the push".to_owned(), reason };
+        fence.check(repository).map_err(refused)
     }
 
     /// Whether somebody else makes what [`Mirror::made`] gives.

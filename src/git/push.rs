@@ -2,7 +2,7 @@
 //!
 //! Invariants: a push names the id that each ref must have (the lease); a ref with [`Force::No`] only moves to a
 //! descendant of that id, which is proven here, since Git forces a push whose lease holds; no refspec has a `+`, which
-//! would override the lease.
+//! would override the lease. Where several replicas share the work, each push first asks whether this one still may.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -144,6 +144,7 @@ impl Mirror {
         options.extend(updates.iter().map(|u| format!("--force-with-lease={}:{}", u.name, id(&u.expected))));
         // Never a `+`: it would override the lease.
         let refspecs: Vec<String> = updates.iter().map(|u| format!("{}:{}", id(&u.new), u.name)).collect();
+        self.may_write()?;
         let done = self.invoke("push", &options, &refspecs).ended().await?;
         let lines = output::pushed(&String::from_utf8_lossy(&done.stdout));
         let status = |update: &RefUpdate| {

@@ -32,6 +32,17 @@ impl Cycles {
         self.count += 1;
     }
 
+    /// Another replica goes on with a repository.
+    pub fn left(&mut self, repository: &str) {
+        self.ended.remove(repository);
+    }
+
+    /// Whether the last cycle of every repository knew all it needed, and is not too old.
+    #[must_use]
+    pub fn good(&self, limit: Duration, now: Instant) -> bool {
+        self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit)
+    }
+
     /// Whether any cycle has ended.
     #[must_use]
     pub fn any(&self) -> bool {
@@ -48,7 +59,7 @@ impl Cycles {
     /// How the last cycles ended; returned once per round of cycles.
     pub fn beat(&mut self, limit: Duration, now: Instant) -> Option<Cycle> {
         let due = self.count.is_multiple_of(self.ended.len().max(1)) && self.count != self.beaten;
-        let good = self.ended.values().all(|(at, good)| *good && now.duration_since(*at) <= limit);
+        let good = self.good(limit, now);
         due.then(|| {
             self.beaten = self.count;
             if good { Cycle::Good } else { Cycle::Failed }

@@ -60,6 +60,57 @@ impl SinkMemory {
     }
 }
 
+/// What a receiver was told about one repository, for the replica that goes on with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SinkTold {
+    /// The incidents of which it knows.
+    pub known: Vec<KnownIncident>,
+    /// What it has not got yet and nobody would send anew: ends and landings.
+    pub waiting: Vec<Notice>,
+}
+
+/// An incident of which a receiver knows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KnownIncident {
+    /// Which one.
+    pub id: IncidentId,
+    /// When it was last told.
+    pub at: Timestamp,
+    /// Its message, where the receiver keeps one per incident.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<PostedMessage>,
+}
+
+impl SinkMemory {
+    /// What the receiver was told about a repository.
+    pub(super) fn told(&self, repository: &str) -> SinkTold {
+        let of = |notice: &&Notice| notice.incident.repository == repository;
+        let known = self.notified.iter().filter(|(_, it)| of(&&it.notice));
+        let known = known.map(|(id, it)| KnownIncident { id: id.clone(), at: it.at, message: it.message.clone() });
+        let lost = |notice: &&Notice| matches!(notice.kind, NoticeKind::Resolved | NoticeKind::Landed);
+        SinkTold { known: known.collect(), waiting: self.waiting.iter().filter(of).filter(lost).cloned().collect() }
+    }
+
+    /// Forgets what it was told about a repository.
+    pub(super) fn forget(&mut self, repository: &str) {
+        self.notified.retain(|_, it| it.notice.incident.repository != repository);
+    }
+
+    /// Takes over what another replica told the receiver; `open` are the incidents that are open, as notices.
+    pub(super) fn adopt(&mut self, told: &SinkTold, open: &[&Notice]) {
+        for KnownIncident { id, at, message } in &told.known {
+            let notices = open.iter().copied().chain(&told.waiting);
+            let notice = notices.into_iter().find(|notice| notice.incident.key.id() == *id);
+            if let Some(notice) = notice.cloned() {
+                let known = NotifiedHere { notice, at: *at, message: message.clone() };
+                self.notified.insert(id.clone(), Arc::new(known));
+            }
+        }
+    }
+}
+
 /// An incident, as a receiver was last notified of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

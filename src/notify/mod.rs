@@ -26,7 +26,7 @@ pub use crate::http::status::Deployments;
 pub use client::{Failure, FailureKind};
 pub use cycles::Cycles;
 pub use heartbeat::{Cycle, Heartbeat, HeartbeatSettings};
-pub use memory::{Comment, NotifiedHere, PostedMessage, Recent, SinkMemory};
+pub use memory::{Comment, KnownIncident, NotifiedHere, PostedMessage, Recent, SinkMemory, SinkTold};
 pub use notifier::{Notifier, Pace, Receivers, Render, Setup, Tested, test};
 pub use opening::{LendsStatusToken, StatusNeed, StatusTarget, StatusToken};
 pub use settings::{Filter, Landings, Mute, SinkSettings};

@@ -9,10 +9,10 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 
-use crate::model::{Counts, Incident, IncidentKey, Links, Notice, NoticeKind, Severity, State, Texts};
+use crate::model::{Counts, Fence, Incident, IncidentKey, Links, Notice, NoticeKind, Severity, State, Texts};
 
 use super::client::Failure;
-use super::memory::SinkMemory;
+use super::memory::{SinkMemory, SinkTold};
 use super::settings::SinkSettings;
 use super::sinks::Delivery;
 use super::worker::{Shared, SinkHealth, Worker};
@@ -60,6 +60,8 @@ pub struct Setup {
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Timeouts and retry intervals.
     pub pace: Pace,
+    /// Asked before each notice, with the name of its repository.
+    pub fence: Fence,
 }
 
 impl fmt::Debug for Setup {
@@ -81,6 +83,12 @@ impl Receivers {
     pub fn health(&self) -> Vec<SinkHealth> {
         let now = self.clock.now();
         self.sinks.iter().map(|sink| sink.health(now)).collect()
+    }
+
+    /// What each receiver was told about a repository.
+    #[must_use]
+    pub fn told(&self, repository: &str) -> BTreeMap<String, SinkTold> {
+        self.sinks.iter().map(|sink| (sink.name().to_owned(), sink.told(repository))).collect()
     }
 }
 
@@ -113,11 +121,11 @@ impl Notifier {
     /// reported as failing.
     #[must_use]
     pub fn start(setup: Setup) -> Self {
-        let Setup { sinks, mut memory, render, clock, pace } = setup;
+        let Setup { sinks, mut memory, render, clock, pace, fence } = setup;
         let clock = Clock(clock);
         let mut tasks = JoinSet::new();
         let sinks = sinks.iter().map(|settings| {
-            let shared = Arc::new(Shared::new(settings, memory.remove(&settings.name)));
+            let shared = Arc::new(Shared::new(settings, memory.remove(&settings.name), fence.clone()));
             match settings.open(&pace) {
                 Ok(sink) => {
                     let worker = Worker::new(Arc::clone(&shared), sink, clock.clone(), render, pace);
@@ -161,6 +169,13 @@ impl Notifier {
     #[must_use]
     pub fn memory(&self) -> BTreeMap<String, SinkMemory> {
         self.sinks.iter().map(|sink| (sink.name().to_owned(), sink.memory())).collect()
+    }
+
+    /// This replica goes on with a repository, about which another one told the receivers this; `open` are its open
+    /// incidents.
+    pub fn adopt(&self, repository: &str, told: &BTreeMap<String, SinkTold>, open: &[&Notice]) {
+        let nothing = SinkTold::default();
+        self.sinks.iter().for_each(|sink| sink.adopt(repository, told.get(sink.name()).unwrap_or(&nothing), open));
     }
 
     /// Waits, for at most `patience`, until everything that can be sent now has been. Returns how much is left.

@@ -91,15 +91,24 @@ impl Queue {
         }
     }
 
-    /// Takes the most urgent notice: resolutions first, so that nobody works on them, then the most severe, landings
-    /// last.
-    pub(super) fn take(&mut self, taking: Taking) -> Option<Notice> {
-        let may = |notice: &Notice| taking == Taking::All || notice.kind == NoticeKind::Resolved;
+    /// Drops what is about this repository.
+    pub(super) fn forget(&mut self, repository: &str) {
+        self.incidents.retain(|_, notice| notice.incident.repository != repository);
+        self.landings.retain(|notice| notice.incident.repository != repository);
+    }
+
+    /// Takes the most urgent notice of those that may go out now: resolutions first, so that nobody works on them, then the
+    /// most severe, landings last.
+    pub(super) fn take(&mut self, taking: Taking, held: impl Fn(&Notice) -> bool) -> Option<Notice> {
+        let may = |notice: &Notice| (taking == Taking::All || notice.kind == NoticeKind::Resolved) && held(notice);
         let allowed = self.incidents.iter().enumerate().filter(|(_, (_, notice))| may(notice));
         let first = allowed.max_by_key(|(at, (_, notice))| (rank(notice), std::cmp::Reverse(*at))).map(|(at, _)| at);
         match first {
             Some(at) => self.incidents.shift_remove_index(at).map(|(_, notice)| notice),
-            None if taking == Taking::All => self.landings.pop_front(),
+            None if taking == Taking::All => {
+                let first = self.landings.iter().position(held);
+                first.and_then(|at| self.landings.remove(at))
+            }
             None => None,
         }
     }
@@ -184,12 +193,12 @@ mod tests {
         ] {
             let mut queue = Queue::default();
             untold.iter().for_each(|kind| queue.add(notice(*kind, "web", Severity::Error)));
-            assert_eq!(queue.take(Taking::All).map(|notice| notice.kind), expected, "{untold:?}");
+            assert_eq!(queue.take(Taking::All, |_| true).map(|notice| notice.kind), expected, "{untold:?}");
             // The same, where the first one was on its way and came back.
             let mut queue = Queue::default();
             untold[1..].iter().for_each(|kind| queue.add(notice(*kind, "web", Severity::Error)));
             queue.put_back(notice(untold[0], "web", Severity::Error));
-            let back = queue.take(Taking::All).map(|notice| notice.kind);
+            let back = queue.take(Taking::All, |_| true).map(|notice| notice.kind);
             assert_eq!(back.is_some(), expected.is_some(), "{untold:?}: {back:?}");
         }
     }
@@ -204,13 +213,13 @@ mod tests {
         queue.add(notice(K::Raised, "critical-2", Severity::Critical));
         queue.add(notice(K::Resolved, "over", Severity::Info));
         let mut taken = Vec::new();
-        while let Some(notice) = queue.take(Taking::All) {
+        while let Some(notice) = queue.take(Taking::All, |_| true) {
             taken.push(notice.incident.key.app);
         }
         assert_eq!(taken, ["over", "critical", "critical-2", "warning", "landed"]);
         queue.add(notice(K::Raised, "muted", Severity::Critical));
         queue.add(notice(K::Landed, "muted", Severity::Info));
-        assert_eq!(queue.take(Taking::OnlyOver), None);
+        assert_eq!(queue.take(Taking::OnlyOver, |_| true), None);
         assert_eq!(queue.len(), 2);
     }
 
@@ -224,6 +233,6 @@ mod tests {
         }
         assert_eq!(queue.len(), MAX_INCIDENTS + MAX_LANDINGS);
         assert_eq!(queue.dropped, 10_001 - queue.len() as u64);
-        assert_eq!(queue.take(Taking::All).unwrap().incident.key.app, "worst");
+        assert_eq!(queue.take(Taking::All, |_| true).unwrap().incident.key.app, "worst");
     }
 }

@@ -12,10 +12,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::http::retry;
-use crate::model::{IncidentKey, Notice, NoticeKind, Resolution};
+use crate::model::{Fence, IncidentKey, Notice, NoticeKind, Resolution};
 
 use super::client::{Failure, FailureKind};
-use super::memory::SinkMemory;
+use super::memory::{SinkMemory, SinkTold};
 use super::notifier::{Clock, Pace, Render};
 use super::queue::{Queue, Taking};
 use super::settings::{Filter, Mute, SinkSettings};
@@ -70,6 +70,8 @@ pub(super) struct Shared {
     readers: Readers,
     filter: Filter,
     mute: Mute,
+    /// Asked before each notice: whether this replica still works for its repository.
+    fence: Fence,
     state: Mutex<State>,
     wake: Notify,
     rested: Notify,
@@ -140,7 +142,7 @@ impl State {
 }
 
 impl Shared {
-    pub(super) fn new(settings: &SinkSettings, memory: Option<SinkMemory>) -> Self {
+    pub(super) fn new(settings: &SinkSettings, memory: Option<SinkMemory>, fence: Fence) -> Self {
         let mut state = State { amnesia: memory.is_none(), ..State::default() };
         let mut memory = memory.unwrap_or_default();
         std::mem::take(&mut memory.waiting).into_iter().for_each(|notice| state.queue.add(notice));
@@ -151,6 +153,7 @@ impl Shared {
             readers: settings.kind.readers(),
             filter: settings.filter.clone(),
             mute: settings.mute.clone(),
+            fence,
             state: Mutex::new(state),
             wake: Notify::new(),
             rested: Notify::new(),
@@ -206,12 +209,33 @@ impl Shared {
             .notified
             .values()
             .filter(|told| !open.contains(&told.notice.incident.key) && !state.on_its_way(&told.notice))
+            .filter(|told| self.may_tell(&told.notice))
             .map(|told| told.notice.clone())
             .collect();
         for notice in over {
             let resolution = Some(Resolution::Cleared);
             state.queue.add(Notice { kind: NoticeKind::Resolved, at: now, resolution, ..notice });
         }
+        self.wake(state);
+    }
+
+    /// Whether a notice may go out from here now.
+    fn may_tell(&self, notice: &Notice) -> bool {
+        self.fence.check(&notice.incident.repository).is_ok()
+    }
+
+    /// What it was told about a repository.
+    pub(super) fn told(&self, repository: &str) -> SinkTold {
+        self.memory().told(repository)
+    }
+
+    /// This replica goes on with a repository, of which another one told it this; `open` are its open incidents.
+    pub(super) fn adopt(&self, repository: &str, told: &SinkTold, open: &[&Notice]) {
+        let mut state = self.state();
+        state.queue.forget(repository);
+        state.memory.forget(repository);
+        state.memory.adopt(told, open);
+        told.waiting.iter().for_each(|notice| state.queue.add(notice.clone()));
         self.wake(state);
     }
 
@@ -294,7 +318,7 @@ impl Worker {
     fn next(&self, muted: Option<Timestamp>) -> Option<Notice> {
         let mut state = self.shared.state();
         let taking = if muted.is_some() { Taking::OnlyOver } else { Taking::All };
-        let next = state.queue.take(taking);
+        let next = state.queue.take(taking, |notice| self.shared.may_tell(notice));
         state.telling.clone_from(&next);
         state.resting = next.is_none();
         next
@@ -339,7 +363,8 @@ impl Worker {
     }
 
     async fn repeat(&self, now: Timestamp) -> Result<(), Duration> {
-        let memory = self.shared.state().memory.clone();
+        let mut memory = self.shared.state().memory.clone();
+        memory.notified.retain(|_, told| self.shared.may_tell(&told.notice));
         if memory.notified.is_empty() {
             return Ok(());
         }

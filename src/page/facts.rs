@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub rows: &'a [Tracked],
     /// What could not be read.
     pub problems: &'a [String],
+    /// What else there is to know before anything is concluded: which repositories another replica works for.
+    pub notes: &'a [String],
     /// The repositories, by name; those that no cycle has read yet are missing.
     pub repositories: BTreeMap<&'a str, RepositoryFacts<'a>>,
     /// The open incidents.

@@ -71,7 +71,7 @@ impl LiveCells {
         }
         let counts: Vec<_> = matrix.counts.iter().map(|count| (&count.state, count.count)).collect();
         let banners: Vec<_> = matrix.banners.iter().map(|it| (&it.repository, &it.file, &it.reason)).collect();
-        let around = hashed(&(counts, banners, &matrix.problems, facts.incidents.len()));
+        let around = hashed(&(counts, banners, &matrix.problems, &matrix.notes, facts.incidents.len()));
         changes.around |= !self.known.is_empty() || around != self.around;
         (self.known, self.around) = (known, around);
         changes

@@ -35,6 +35,8 @@ pub struct Matrix {
     pub banners: Vec<Banner>,
     /// What could not be read.
     pub problems: Vec<String>,
+    /// Which repositories another replica works for, where several share them.
+    pub notes: Vec<String>,
 }
 
 /// How many images are in a state or group of states.
@@ -206,6 +208,7 @@ pub fn matrix(facts: &Facts<'_>, filter: &RowFilter) -> Matrix {
         all_apps,
         banners: banners(facts),
         problems: problems(facts),
+        notes: facts.notes.to_vec(),
     }
 }
 

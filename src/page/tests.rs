@@ -148,6 +148,7 @@ impl Small {
             judged: Some(now() - SignedDuration::from_secs(1)),
             rows: &self.rows,
             problems: &self.problems,
+            notes: &[],
             repositories: BTreeMap::from([("deploys", repository)]),
             incidents: &self.incidents,
             chronicle: &self.chronicle,

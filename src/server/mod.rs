@@ -35,7 +35,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Audience, ServerSettings, Settings, Trigger};
-use crate::daemon::{Bot, Clock, Reports, Tracker, Vitals, Waker};
+use crate::daemon::{Bot, Clock, Replicas, Reports, Tracker, Vitals, Waker};
 use crate::webhooks::WebhookSource;
 
 use access::Access;
@@ -109,6 +109,8 @@ pub struct Shown {
     badges: Audience,
     trigger: Trigger,
     clock: Clock,
+    /// The replicas that share the repositories; `None`: there is one.
+    replicas: Option<Arc<Replicas>>,
 }
 
 impl Shown {
@@ -131,6 +133,7 @@ impl Shown {
             badges: settings.server.as_ref().map(|server| server.badges).unwrap_or_default(),
             trigger: settings.interval.clone(),
             clock,
+            replicas: bot.replicas().cloned(),
         }
     }
 }
@@ -249,14 +252,21 @@ async fn live(State(site): State<Arc<Site>>) -> Response {
     (StatusCode::INTERNAL_SERVER_ERROR, "a loop makes no progress; see the log\n").into_response()
 }
 
-/// Whether it was set up, a cycle of each repository has ended, and it is not stopping.
+/// Whether it was set up, a cycle of each repository has ended, and it is not stopping. One of several replicas is ready, too,
+/// if it works for no repository, but not while it cannot keep its Leases.
 async fn ready(State(site): State<Arc<Site>>) -> Response {
     let unready = |text: &'static str| (StatusCode::SERVICE_UNAVAILABLE, text).into_response();
     match site.shown() {
         _ if site.stop.is_cancelled() => unready("stopping\n"),
         None => unready("starting\n"),
         Some(shown) if !shown.vitals.unread().is_empty() => unready("the first cycle has not ended\n"),
-        Some(_) => "ok\n".into_response(),
+        Some(shown) => match shown.replicas.as_ref().map(|replicas| replicas.view()) {
+            Some(view) if !view.looked => unready("the Leases have not been read\n"),
+            Some(view) if view.cut_off => {
+                unready("the Leases cannot be kept, so that nothing is written; see the log\n")
+            }
+            Some(_) | None => "ok\n".into_response(),
+        },
     }
 }
 

@@ -28,6 +28,7 @@ mod observed;
 mod places;
 mod promotion;
 mod registry;
+mod replicas;
 mod review;
 mod scan;
 mod server;

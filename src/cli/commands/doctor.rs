@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::cluster::{Cluster, KindState, KindStatus, Now, Snapshot};
+use crate::cluster::{Cluster, KindState, KindStatus, LeaseError, Now, Snapshot};
 use crate::config::{NotifySettings, RepositorySettings, ServerSettings, Settings};
 use crate::daemon::{self, Clock};
+use crate::election::SELECTOR;
 use crate::message;
 use crate::model::{self, Digest, FailureCode, ImageName, Listing, Quota, Tag};
 use crate::notify::{self, FailureKind, Pace, SinkSettings, Tested};
@@ -49,7 +50,7 @@ pub(super) enum Status {
 
 #[derive(Debug, Serialize)]
 pub(super) struct Check {
-    /// What was checked: repository, push, forge, registry, signatures, cluster, receiver or webhook.
+    /// What was checked: repository, push, forge, registry, signatures, cluster, replicas, receiver or webhook.
     pub(super) kind: String,
     pub(super) name: String,
     pub(super) status: Status,
@@ -152,6 +153,7 @@ fn connections(settings: &Settings) -> Result<Vec<Check>, CliError> {
     checks.extend(registries(settings, &images)?);
     checks.extend(doctor_signatures::checks(settings, &demanded)?);
     checks.extend(clusters(settings)?);
+    checks.extend(leases(settings)?);
     checks.extend(configured_receivers(settings));
     checks.extend(webhooks(settings));
     Ok(checks)
@@ -183,6 +185,25 @@ fn clusters(settings: &Settings) -> Result<Vec<Check>, CliError> {
             checks.extend(kinds(&cluster.snapshot()));
         }
         Ok(checks)
+    })
+}
+
+/// Whether the Leases of several replicas can be listed. Nothing is written: whether they may be created and renewed is only
+/// seen by `landfall run`, which says so.
+fn leases(settings: &Settings) -> Result<Option<Check>, CliError> {
+    let sharing = daemon::sharing(settings, &settings::environment(), &Clock::system());
+    let sharing = sharing.map_err(|error| CliError::caused("the Leases cannot be asked for", &error))?;
+    let Some(daemon::Sharing { leases, .. }) = sharing else { return Ok(None) };
+    bot::block_on(async {
+        let (status, message) = match leases.list(SELECTOR, LISTING).await {
+            Ok(found) => {
+                let held = found.iter().filter(|lease| lease.holder.is_some()).count();
+                (Status::Ok, format!("{} can be listed, of which {held} are held", found.len()))
+            }
+            Err(error @ LeaseError::Forbidden { .. }) => (Status::Refused, error.to_string()),
+            Err(error @ LeaseError::Failed { .. }) => (Status::Failed, error.to_string()),
+        };
+        Ok(Some(Check { kind: "replicas".to_owned(), name: "Leases".to_owned(), status, message }))
     })
 }
 

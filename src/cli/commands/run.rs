@@ -23,7 +23,8 @@ const RELOAD: Duration = Duration::from_secs(10);
 A cycle starts at the `interval` or `schedule` in the configuration, and soon after
 the repository moves. Ctrl-C or SIGTERM stops it after the current cycle.
 With `server` in the configuration it also takes webhooks and serves /livez, /readyz
-and /metrics. With `--log-level info` it also logs what each cycle found.")]
+and /metrics. With `replicas` several of them share the repositories by Leases.
+With `--log-level info` it also logs what each cycle found.")]
 pub(in crate::cli) struct RunArgs {
     /// Run one cycle and stop, like `landfall apply`.
     #[arg(long)]
@@ -121,7 +122,7 @@ struct Ready {
 
 impl Ready {
     async fn set_up(loaded: &Loaded) -> Result<Self, CliError> {
-        let bot = bot::open(loaded).await?;
+        let bot = bot::open_sharing(loaded).await?;
         let sinks = daemon::sinks(&loaded.settings, &settings::environment());
         let tracker = bot::tracker(loaded, &bot, sinks.map_err(|error| bot::cannot_start(&error))?)?;
         let shown = bot::shown(loaded, &bot, &tracker)?;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use crate::config::RepositorySettings;
 use crate::git::{GitError, Mirror};
 use crate::landing::watchers::Address;
-use crate::model::{BranchName, CommitId, FailureCode};
+use crate::model::{BranchName, CommitId, FailureCode, Fence};
 use crate::plan::{KnownNames, Plan, Planned, Problem, PromotionRequest, Queries, RegistryQuery, SoakStates, plan};
 use crate::policy::Policy;
 
@@ -202,6 +202,12 @@ impl Repository {
     #[must_use]
     pub fn opens(&self) -> Option<Timestamp> {
         self.session.opens
+    }
+
+    /// Asks this right before everything that is written to its remote or its forge.
+    pub(super) fn fenced(&self, fence: &Fence) {
+        self.mirror().fenced(fence.clone(), self.name());
+        self.pulls().forge().fenced(fence.clone(), self.name());
     }
 
     /// Something happened on the forge at this time: its answers must be newer.

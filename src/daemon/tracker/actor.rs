@@ -25,6 +25,7 @@ use crate::store::{Entry, SharedMemory, json};
 
 use super::super::clock::{Clock, Times};
 use super::super::queries::Lookup;
+use super::super::replicas::Replicas;
 use super::cluster_view::WatchedCluster;
 use super::events::{self, ClusterEvents, EventsAnswer};
 use super::memory::{ROWS, RowMemory};
@@ -66,6 +67,12 @@ pub(super) enum Message {
     Begin(Box<View>),
     /// Record the state of a repository after a cycle.
     Cycle(Box<View>),
+    /// Another replica works for the repository, which was only read.
+    Seen(Box<View>),
+    /// This replica goes on with a repository, with what its Lease says about notices.
+    Adopt(String, Option<String>),
+    /// Another replica goes on with a repository.
+    Leave(String),
     /// Make a pass, and reply with its rows.
     Pass(oneshot::Sender<Option<Arc<Rows>>>),
     /// Write observations to the cache.
@@ -98,6 +105,11 @@ pub(super) struct Actor {
     /// Since when notices have been waiting for answers.
     waiting: Option<Instant>,
     cycles: Cycles,
+    /// Whether a repository was read for which another replica works.
+    seen: bool,
+    replicas: Option<Arc<Replicas>>,
+    /// Repositories that this replica goes on with, of which no cycle has ended yet.
+    adopted: BTreeSet<String>,
     notifications: Option<Notifications>,
     shared: SharedMemory,
     remembered: Option<Instant>,
@@ -139,13 +151,16 @@ struct BrokeOff;
 
 impl Actor {
     pub(super) fn new(setup: TrackerSetup, clusters: Arc<[Cluster]>, inbox: mpsc::UnboundedReceiver<Message>) -> Self {
-        let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings, state: folder } = setup;
+        let TrackerSetup { sinks, heartbeat, rules, lookup, clock, clusters: settings, state: folder, replicas } =
+            setup;
         let shared = SharedMemory::in_folder(folder.as_deref());
         let memory = shared.read(lookup.store(), ROWS);
         let watched = settings.into_iter().map(|it| WatchedCluster { name: it.name, environments: it.environments });
         let state = TrackerState::new(watched.collect());
-        let notified = !sinks.is_empty() || heartbeat.is_some();
-        let notifications = notified.then(|| Notifications::start(sinks, heartbeat.as_ref(), lookup.store(), &clock));
+        // With several replicas, what was told is kept even where there is nobody to tell it to: it is also what the page shows.
+        let notified = !sinks.is_empty() || heartbeat.is_some() || replicas.is_some();
+        let notifications = notified
+            .then(|| Notifications::start(sinks, heartbeat.as_ref(), (lookup.store(), replicas.as_ref()), &clock));
         Self {
             clusters,
             lookup,
@@ -164,6 +179,9 @@ impl Actor {
             learned: false,
             waiting: None,
             cycles: Cycles::default(),
+            seen: false,
+            replicas,
+            adopted: BTreeSet::new(),
             notifications,
             shared,
             remembered: None,
@@ -174,6 +192,19 @@ impl Actor {
     /// A view of the receivers; `None`: nobody is notified.
     pub(super) fn receivers(&self) -> Option<Receivers> {
         self.notifications.as_ref().map(Notifications::receivers)
+    }
+
+    /// From now on the Leases say what was told.
+    pub(super) fn carry_told(&self) {
+        if let (Some(replicas), Some(notifications)) = (&self.replicas, &self.notifications) {
+            let told = notifications.told();
+            replicas.carry(move |repository| told.text(repository));
+        }
+    }
+
+    /// Whether anything was read that could be judged.
+    fn has_read(&self) -> bool {
+        self.cycles.any() || self.seen
     }
 
     /// Handles messages until all senders are gone.
@@ -193,7 +224,22 @@ impl Actor {
                 self.cycles.begun(&view.name, Instant::now());
                 self.views.push(*view);
             }
+            Message::Seen(view) => {
+                self.seen |= view.outcome.revision.is_some() || !view.outcome.problems.is_empty();
+                self.views.push(*view);
+            }
+            Message::Adopt(name, told) => {
+                self.cycles.begun(&name, Instant::now());
+                self.adopted.insert(name.clone());
+                self.notifications.iter_mut().for_each(|it| it.adopt(&name, told.as_deref()));
+            }
+            Message::Leave(name) => {
+                self.cycles.left(&name);
+                self.adopted.remove(&name);
+                self.notifications.iter_mut().for_each(|it| it.leave(&name));
+            }
             Message::Cycle(view) => {
+                self.adopted.remove(&view.name);
                 self.cycles.ended(&view.name, !view.outcome.incomplete(), Instant::now());
                 self.views.push(*view);
             }
@@ -237,7 +283,7 @@ impl Actor {
             let generations: Vec<u64> = self.clusters.iter().map(|cluster| cluster.snapshot().generation).collect();
             let began = Instant::now();
             // Without a cycle there is nothing to judge, and nothing that could be wrong.
-            if self.cycles.any() {
+            if self.has_read() {
                 let depth = match tick <= began {
                     _ if self.times.were_set(self.clock.now(), began) => Depth::Everything,
                     true => Depth::Slice(slice),
@@ -253,7 +299,7 @@ impl Actor {
             tokio::select! {
                 () = stop.cancelled() => break,
                 () = self.something(&generations) => {}
-                () = sleep_until(tick), if self.cycles.any() => {}
+                () = sleep_until(tick), if self.has_read() => {}
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -298,10 +344,16 @@ impl Actor {
         // Without a pass nothing is fine: no heartbeat is sent.
         let news = self.pass(depth).await.ok()?;
         let now = self.clock.now();
-        if let Some(cycle) = self.cycles.beat(self.rules.unknown_after, Instant::now()) {
+        let limit = self.rules.unknown_after;
+        self.replicas.iter().for_each(|replicas| replicas.report(self.cycles.good(limit, Instant::now())));
+        if let Some(cycle) = self.cycles.beat(limit, Instant::now())
+            // One dead man's switch watches over all replicas: while one of them has a problem, none says that all is well.
+            && self.replicas.as_ref().is_none_or(|replicas| replicas.others_are_good())
+        {
             self.notifications.iter().for_each(|notifications| notifications.beat(cycle, now));
         }
-        let News { unread, images } = news?;
+        let News { mut unread, images } = news?;
+        unread.extend(self.adopted.iter().cloned());
         if self.waits_for_more() {
             return Some(slice_of(images));
         }

@@ -24,6 +24,7 @@ mod registries;
 mod state;
 #[cfg(test)]
 mod tests;
+mod told;
 mod view;
 
 use std::path::PathBuf;
@@ -42,6 +43,7 @@ use crate::plan::SoakStates;
 
 use super::clock::Clock;
 use super::queries::Lookup;
+use super::replicas::Replicas;
 use actor::{Actor, Message};
 
 pub use crate::landing::soak::SoakPlace;
@@ -66,6 +68,8 @@ pub struct TrackerSetup {
     pub clock: Clock,
     /// The state folder, through which stored data is shared with commands next to a running daemon.
     pub state: Option<PathBuf>,
+    /// The replicas that share the repositories; `None`: there is one, which has them all.
+    pub replicas: Option<Arc<Replicas>>,
 }
 
 /// All rows at one point in time.
@@ -103,6 +107,7 @@ impl Tracker {
         let actor = Actor::new(setup, Arc::clone(&clusters), inbox);
         let (rows, soak_states) = (actor.rows.subscribe(), actor.soak_states.subscribe());
         let (incidents, receivers) = (actor.incidents.subscribe(), actor.receivers());
+        actor.carry_told();
         drop(tokio::spawn(actor.serve()));
         Arc::new(Self { messages, clusters, rows, soak_states, incidents, receivers })
     }
@@ -110,6 +115,21 @@ impl Tracker {
     /// Expects cycles of a repository of which nothing has been read yet: if none ends, that is an incident.
     pub fn expect(&self, view: View) {
         self.send(Message::Begin(Box::new(view)));
+    }
+
+    /// Another replica works for a repository; this one has only read it.
+    pub fn look_at(&self, view: View) {
+        self.send(Message::Seen(Box::new(view)));
+    }
+
+    /// This replica goes on with a repository, of which its Lease says this about notices.
+    pub fn adopt(&self, repository: &str, told: Option<String>) {
+        self.send(Message::Adopt(repository.to_owned(), told));
+    }
+
+    /// Another replica goes on with a repository: nobody is notified about it any more.
+    pub fn leave(&self, repository: &str) {
+        self.send(Message::Leave(repository.to_owned()));
     }
 
     /// Records the state of a repository after a cycle.

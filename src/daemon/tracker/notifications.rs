@@ -8,11 +8,13 @@ use jiff::Timestamp;
 
 use crate::landing::incidents::{Incidents, Memory, Rules, step};
 use crate::message;
-use crate::model::{CauseCode, Notice, Rung, State, Tracked};
+use crate::model::{CauseCode, Fence, Notice, Rung, State, Tracked};
 use crate::notify::{self, Cycle, Heartbeat, HeartbeatSettings, Notifier, Pace, Receivers, SinkMemory, SinkSettings};
 use crate::store::{Store, json};
 
 use super::super::clock::Clock;
+use super::super::replicas::Replicas;
+use super::told::LeaseNotices;
 
 /// The key of sent notices in the cache.
 const INCIDENTS: &str = "incidents";
@@ -25,7 +27,11 @@ const LAST: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Notifications {
     notifier: Notifier,
-    incidents: Incidents,
+    /// By repository where several replicas share them, and otherwise all in one.
+    incidents: BTreeMap<Option<String>, Incidents>,
+    /// Where several replicas share the repositories: whether this one still works for a repository.
+    sharing: Option<Fence>,
+    told: Arc<LeaseNotices>,
     heartbeat: Option<Arc<tokio::sync::Mutex<Heartbeat>>>,
     /// Whether somebody is notified; what nobody was told is not kept in the place of what somebody was.
     heard: bool,
@@ -36,19 +42,34 @@ impl Notifications {
     pub(super) fn start(
         sinks: Vec<SinkSettings>,
         heartbeat: Option<&HeartbeatSettings>,
-        store: &Store,
+        (store, replicas): (&Store, Option<&Arc<Replicas>>),
         clock: &Clock,
     ) -> Self {
         let clock = clock.clone();
-        let memory: BTreeMap<String, SinkMemory> = store.remembered(SINKS).unwrap_or_default();
+        let mut memory: BTreeMap<String, SinkMemory> = store.remembered(SINKS).unwrap_or_default();
+        let sharing = replicas.map(Replicas::fence);
+        let heard = !sinks.is_empty();
+        if sharing.is_some() {
+            // The Leases say it, and this may be older.
+            memory.values_mut().for_each(|memory| {
+                memory.notified.clear();
+                memory.waiting.clear();
+            });
+        }
         let notifier = Notifier::start(notify::Setup {
             sinks,
             memory,
             render: message::alert,
             clock: Arc::new(move || clock.now()),
             pace: Pace::default(),
+            fence: sharing.clone().unwrap_or_else(Fence::open),
         });
-        let incidents = store.remembered::<Memory>(INCIDENTS).map(Incidents::from).unwrap_or_default();
+        let incidents = match sharing {
+            Some(_) => BTreeMap::new(),
+            None => [(None, store.remembered::<Memory>(INCIDENTS).map(Incidents::from).unwrap_or_default())].into(),
+        };
+        let told = Arc::new(LeaseNotices::new(notifier.receivers()));
+        let heard = heard || heartbeat.is_some();
         let heartbeat = heartbeat.and_then(|settings| match Heartbeat::new(settings) {
             Ok(heartbeat) => Some(Arc::new(tokio::sync::Mutex::new(heartbeat))),
             Err(error) => {
@@ -56,22 +77,57 @@ impl Notifications {
                 None
             }
         });
-        Self { notifier, incidents, heartbeat, heard: true }
+        Self { notifier, incidents, sharing, told, heartbeat, heard }
     }
 
     /// Incidents that nobody is notified of, to be shown.
     pub(super) fn unheard(store: &Store, clock: &Clock) -> Self {
-        Self { heard: false, ..Self::start(Vec::new(), None, store, clock) }
+        Self { heard: false, ..Self::start(Vec::new(), None, (store, None), clock) }
     }
 
     /// Notifies about the rows of a pass; returns whether there was anything to send.
     pub(super) fn notify(&mut self, rows: &[Tracked], rules: &Rules, now: Timestamp) -> bool {
-        let judged: Vec<Tracked> = rows.iter().filter(|row| counts(row)).cloned().collect();
-        let (incidents, notices) = step(&self.incidents, &judged, rules, now);
-        self.incidents = incidents;
+        let mut notices = Vec::new();
+        for (repository, incidents) in &mut self.incidents {
+            if let (Some(fence), Some(repository)) = (&self.sharing, repository)
+                && fence.check(repository).is_err()
+            {
+                // Until it is known who goes on with it, nothing is concluded.
+                continue;
+            }
+            let own = |row: &&Tracked| repository.as_ref().is_none_or(|name| *name == row.repository);
+            let judged: Vec<Tracked> = rows.iter().filter(|row| counts(row)).filter(own).cloned().collect();
+            let (next, news) = step(incidents, &judged, rules, now);
+            *incidents = next;
+            notices.extend(news);
+            if let Some(repository) = repository {
+                self.told.keep(repository, incidents.handover());
+            }
+        }
         self.notifier.tell(&notices);
-        self.notifier.firing(&self.incidents.open());
+        self.notifier.firing(&self.open());
         !notices.is_empty()
+    }
+
+    /// This replica goes on with a repository, of which its Lease says this.
+    pub(super) fn adopt(&mut self, repository: &str, text: Option<&str>) {
+        let before = text.map(|text| LeaseNotices::read(repository, text)).unwrap_or_default();
+        self.told.keep(repository, before.incidents.clone());
+        let incidents = Incidents::from(before.incidents);
+        self.notifier.adopt(repository, &before.receivers, &incidents.open());
+        self.incidents.insert(Some(repository.to_owned()), incidents);
+    }
+
+    /// Another replica goes on with a repository.
+    pub(super) fn leave(&mut self, repository: &str) {
+        self.told.forget(repository);
+        self.notifier.adopt(repository, &BTreeMap::new(), &[]);
+        self.incidents.remove(&Some(repository.to_owned()));
+    }
+
+    /// What was told, for the Leases.
+    pub(super) fn told(&self) -> Arc<LeaseNotices> {
+        Arc::clone(&self.told)
     }
 
     /// A view of the receivers.
@@ -81,7 +137,9 @@ impl Notifications {
 
     /// The incidents that are open.
     pub(super) fn open(&self) -> Vec<&Notice> {
-        self.incidents.open()
+        let mut open: Vec<&Notice> = self.incidents.values().flat_map(Incidents::open).collect();
+        open.sort_by_key(|notice| std::cmp::Reverse(notice.incident.severity));
+        open
     }
 
     /// Sends the heartbeat after a cycle, in the background, because a receiver that does not answer must not delay
@@ -102,7 +160,8 @@ impl Notifications {
         if !self.heard {
             return [(INCIDENTS, None), (SINKS, None)];
         }
-        [(INCIDENTS, json(&self.incidents.memory())), (SINKS, json(&self.notifier.memory()))]
+        let incidents = self.incidents.get(&None).and_then(|incidents| json(&incidents.memory()));
+        [(INCIDENTS, incidents), (SINKS, json(&self.notifier.memory()))]
     }
 }
 

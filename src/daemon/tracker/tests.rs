@@ -345,7 +345,7 @@ async fn the_actor_answers_in_the_order_of_its_messages() {
     let lookup = Arc::new(Lookup::new(client, Store::in_memory().unwrap(), clock.clone()));
     let rules = Rules::new(Duration::from_secs(60));
     let (clusters, sinks) = (Vec::new(), Vec::new());
-    let setup = TrackerSetup { clusters, sinks, heartbeat: None, rules, lookup, clock, state: None };
+    let setup = TrackerSetup { clusters, sinks, heartbeat: None, rules, lookup, clock, state: None, replicas: None };
     let tracker = Tracker::start(setup);
     assert!(tracker.look().await.is_none(), "no cycle has said anything");
     let mut broken = view(folder.path()).await;

@@ -8,11 +8,11 @@
 //! - `Link` and `Location` may name any host: they must name ours, and only their path and query are used
 //! - a rate limit (403 or 429) blocks the client until it is over; integrations that ignore it get banned
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ::http::header::CONTENT_TYPE;
-use ::http::{HeaderMap, StatusCode};
+use ::http::{HeaderMap, Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -26,6 +26,7 @@ use super::settings::{split_address, token};
 use crate::forge::error::{ForgeError, Problem};
 use crate::git::NoToken;
 use crate::http::{self, Broken, BrokenKind, ClientSettings, Secrets, retry};
+use crate::model::{Fence, NotHeld};
 
 /// A page of 100 pull requests with the longest texts that forges accept is about 10 MB.
 const BODY_LIMIT: u64 = 32 << 20;
@@ -57,6 +58,8 @@ pub(in crate::forge) struct ApiClient {
     current: Mutex<String>,
     /// When the wait that the forge demanded is over.
     closed_until: Mutex<Option<Instant>>,
+    /// Asked before each change, with the repository's name in the configuration; unset: nobody shares the work.
+    fence: OnceLock<(Fence, String)>,
 }
 
 impl ApiClient {
@@ -95,7 +98,19 @@ impl ApiClient {
             current: Mutex::new(place.repository.clone()),
             configured: place.repository.clone(),
             closed_until: Mutex::new(None),
+            fence: OnceLock::new(),
         })
+    }
+
+    /// Asks this right before each change; a second call changes nothing.
+    pub(super) fn fenced(&self, fence: Fence, repository: &str) {
+        self.fence.get_or_init(|| (fence, repository.to_owned()));
+    }
+
+    /// Whether a change may begin now. What only asks may be a POST, too (GraphQL), and waits as well.
+    fn check_held(&self, ask: &Ask) -> Result<(), Problem> {
+        let Some((fence, repository)) = self.fence.get().filter(|_| ask.method != Method::GET) else { return Ok(()) };
+        fence.check(repository).map_err(|NotHeld(reason)| Problem::NotHeld(reason))
     }
 
     /// The repository's name as the forge knows it now.
@@ -272,6 +287,7 @@ impl ApiClient {
                 request = request.header(CONTENT_TYPE, content);
             }
         }
+        self.check_held(ask)?;
         let mut response = http::send(request).await.map_err(|broken| self.broken(broken))?;
         let (status, headers) = (response.status(), std::mem::take(response.headers_mut()));
         tracing::debug!(forge = self.dialect.forge, method = %ask.method, route, status = status.as_u16(), "asked the forge");

@@ -53,7 +53,7 @@ use super::{Ensured, Feature, Judged, LenderOpening, Opening, PullError, PullFor
 use crate::document::secret::SecretSource;
 use crate::git::{LendsToken, MakesCommits};
 use crate::model::{
-    Answer, BranchName, Checks, CommitId, DequeueOutcome, Identity, Merge, MergeOutcome, PullRequest, Reviews,
+    Answer, BranchName, Checks, CommitId, DequeueOutcome, Fence, Identity, Merge, MergeOutcome, PullRequest, Reviews,
 };
 
 /// An operation's total time limit as a multiple of one request's.
@@ -286,6 +286,10 @@ impl<A: Api> PullForge for Hosted<A> {
 
     fn maker(&self) -> Option<Arc<dyn MakesCommits>> {
         self.api.maker()
+    }
+
+    fn fenced(&self, fence: Fence, repository: &str) {
+        self.api.client().fenced(fence, repository);
     }
 
     fn open(settings: &A::Settings, opening: &Opening<'_>) -> Result<Self, PullError> {

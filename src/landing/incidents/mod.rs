@@ -191,6 +191,15 @@ impl Incidents {
         self.records.get(key).is_some_and(|record| record.told.open.is_some())
     }
 
+    /// What another replica needs that goes on with these incidents: as [`Incidents::memory`], but without what landed and is
+    /// well, of which the time of the last step says enough.
+    #[must_use]
+    pub fn handover(&self) -> Memory {
+        let Memory { as_of, mut told } = self.memory();
+        told.retain(|told| told.open.is_some() || !told.raises.is_empty() || told.unknown || told.seen_again.is_some());
+        Memory { as_of, told }
+    }
+
     /// What to keep across a restart.
     #[must_use]
     pub fn memory(&self) -> Memory {

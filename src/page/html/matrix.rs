@@ -8,7 +8,7 @@ use crate::page::filter::{RowFilter, encoded};
 use crate::page::matrix::{AppRow, Cell, Matrix, StateCount};
 use crate::page::tone::{Tone, spaced};
 
-use super::parts::{ago, app_href, banners, filter_form, problems, pull_request, state, until};
+use super::parts::{ago, app_href, banners, filter_form, notes, problems, pull_request, state, until};
 use super::{Section, document};
 
 /// Cells that one page shows at most, empty ones among them: what a browser lays out while one waits.
@@ -26,6 +26,7 @@ pub fn matrix_page(facts: &Facts<'_>, matrix: &Matrix, filter: &RowFilter) -> St
         h1.unseen { "Apps" }
         (banners(facts, &matrix.banners))
         (problems(&matrix.problems))
+        (notes(&matrix.notes))
         (summary(&matrix.counts, filter))
         (filter_form(facts, "/", filter, true))
         @if matrix.apps.is_empty() {

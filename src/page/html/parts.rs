@@ -124,6 +124,17 @@ pub(super) fn problems(problems: &[String]) -> Markup {
     }
 }
 
+/// Who works for what, where several replicas share the repositories.
+pub(super) fn notes(notes: &[String]) -> Markup {
+    html! {
+        @if !notes.is_empty() {
+            section.notes aria-label="Other replicas" {
+                ul.plain { @for note in notes { li { (note) } } }
+            }
+        }
+    }
+}
+
 /// The form with which lists are filtered; it works without the script.
 pub(super) fn filter_form(facts: &Facts<'_>, action: &str, filter: &RowFilter, states: bool) -> Markup {
     let environments = crate::page::matrix::environments(facts);

@@ -17,7 +17,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jiff::SignedDuration;
 
-use crate::daemon::{CYCLE_BUCKETS, RepositoryVitals, SinkHealth};
+use crate::daemon::{CYCLE_BUCKETS, Holder, ReplicasView, RepositoryVitals, SinkHealth};
 use crate::meter::{self, Operation};
 use crate::model::{Tracked, TrackedThing};
 
@@ -52,6 +52,9 @@ fn page(site: &Site, shown: &Shown) -> String {
     updates(&mut page, &shown.tracker.rows().borrow().rows);
     outside(&mut page, shown);
     receivers(&mut page, &shown.tracker.receivers());
+    if let Some(replicas) = &shown.replicas {
+        leases(&mut page, &replicas.view());
+    }
     let mut samples = page.metric(&table::WEBHOOKS);
     for (source, outcomes) in site.counts.snapshot() {
         for (outcome, count) in outcomes {
@@ -125,6 +128,20 @@ fn outside(page: &mut MetricsPage, shown: &Shown) {
         if let Some(at) = heard {
             samples.add([&cluster], at.as_second());
         }
+    }
+}
+
+/// Who works for what, where several replicas share the repositories.
+fn leases(page: &mut MetricsPage, view: &ReplicasView) {
+    let mut samples = page.metric(&table::LEASE_HELD);
+    for (repository, holder) in &view.holders {
+        samples.add([repository], u8::from(matches!(holder, Holder::This { .. })));
+    }
+    let mut samples = page.metric(&table::REPLICAS);
+    samples.add([], view.living.len());
+    let mut samples = page.metric(&table::LEASES_SUCCESS);
+    if let Some(at) = view.last_success {
+        samples.add([], at.as_second());
     }
 }
 

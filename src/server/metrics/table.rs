@@ -92,6 +92,11 @@ metrics! {
         ["repository" (""), "environment" (""), "cluster" (""), "state" ("a [landing state](landing.md)")]
         "declared images, by how far they have come to running";
     LOST = Gauge "lost" ["what" ("`repository`, `cluster`")] "repositories and clusters without contact";
+    LEASE_HELD = Gauge "lease_held" ["repository" ("")]
+        "1 while this replica holds a repository's Lease and may write, else 0; only where several replicas share them";
+    REPLICAS = Gauge "replicas" [] "replicas that are alive, as this one sees them; only where several share the repositories";
+    LEASES_SUCCESS = Gauge "leases_last_success_timestamp_seconds" []
+        "when this replica last read and wrote all its Leases";
     WEBHOOKS = Counter "webhooks_total"
         ["source" (""), "outcome" ("`accepted`, `unknown`, `ignored`, `repeated`, `flood`, `refused`, `unreadable`, `too-large`, `too-slow`, `busy`, `cut-off`")]
         "webhooks received";

@@ -16,6 +16,7 @@ use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use crate::daemon::{Holder, ReplicasView};
 use crate::page::{Changes, Chronicle, LiveCells, RowFilter, matrix};
 
 use super::super::{Shown, Site};
@@ -65,6 +66,7 @@ async fn follow(
             rows: Arc::clone(&rows.borrow_and_update()),
             reports: Arc::clone(&reports.borrow_and_update()),
             incidents: Arc::clone(&incidents.borrow_and_update()),
+            notes: bot.replicas.as_ref().map(|replicas| notes(&replicas.view())).unwrap_or_default(),
             chronicle: Arc::clone(&known.chronicle),
             revision: known.revision,
         };
@@ -101,6 +103,7 @@ impl Known {
                 && Arc::ptr_eq(&last.incidents, &snapshot.incidents)
                 && last.rows.rows == snapshot.rows.rows
                 && last.rows.problems == snapshot.rows.problems
+                && last.notes == snapshot.notes
         });
         let fresh = self.taken.is_some_and(|taken| taken.elapsed() < AT_LEAST);
         let mut changes = Changes::default();
@@ -119,6 +122,36 @@ impl Known {
         self.last = Some(snapshot.clone());
         (self, snapshot, changes)
     }
+}
+
+/// What a reader of this replica's page must know: what it says of the repositories of other replicas is only what Git and
+/// the clusters say.
+fn notes(view: &ReplicasView) -> Vec<String> {
+    let trouble = view.trouble.iter().map(|trouble| match view.cut_off {
+        true => format!("This replica writes nothing, because it cannot keep its Leases: {trouble}"),
+        false => format!("The Leases cannot be kept at the moment: {trouble}"),
+    });
+    let mut notes: Vec<String> = trouble.collect();
+    let of = |wanted: &dyn Fn(&Holder) -> bool| -> String {
+        let names = view.holders.iter().filter(|(_, holder)| wanted(holder)).map(|(name, _)| name.as_str());
+        names.collect::<Vec<_>>().join(", ")
+    };
+    let mut others: Vec<&String> = view
+        .holders
+        .values()
+        .filter_map(|holder| if let Holder::Other(by) = holder { Some(by) } else { None })
+        .collect();
+    others.sort();
+    others.dedup();
+    notes.extend(others.into_iter().map(|by| {
+        let names = of(&|holder| matches!(holder, Holder::Other(other) if other == by));
+        format!("Replica {by} works for {names}: what waits there, and its incidents, are on that replica's page. This one is {}.", view.identity)
+    }));
+    let free = of(&|holder| matches!(holder, Holder::Nobody | Holder::Lapsed));
+    if !free.is_empty() {
+        notes.push(format!("No replica works for {free} at the moment, as far as this one ({}) knows.", view.identity));
+    }
+    notes
 }
 
 fn message(changes: &Changes) -> Bytes {

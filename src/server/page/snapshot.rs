@@ -18,6 +18,8 @@ pub(in crate::server) struct PageSnapshot {
     pub(super) rows: Arc<Rows>,
     pub(super) reports: Arc<ReportsByName>,
     pub(super) incidents: Arc<Vec<Notice>>,
+    /// Which repositories another replica works for.
+    pub(super) notes: Vec<String>,
     pub(super) chronicle: Arc<Chronicle>,
     pub(super) revision: u64,
 }
@@ -47,6 +49,7 @@ impl PageSnapshot {
             judged: Some(self.rows.at).filter(|at| *at != Timestamp::default()),
             rows: &self.rows.rows,
             problems: &self.rows.problems,
+            notes: &self.notes,
             repositories: self
                 .reports
                 .values()

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::daemon::RepositoryVitals;
+use crate::daemon::{Holder, RepositoryVitals};
 use crate::meter::{self, LastAnswers, Protocol};
 use crate::model::{State, TrackedThing};
 use crate::page::{SourceKind, SourceView, Sources, Tone};
@@ -32,6 +32,7 @@ fn before(now: Timestamp, age: Duration) -> Option<Timestamp> {
 
 fn repositories(shown: &Shown) -> Vec<SourceView> {
     let reports = shown.reports.subscribe().borrow().clone();
+    let holders = shown.replicas.as_ref().map(|replicas| replicas.view().holders).unwrap_or_default();
     let view = |(name, vitals): (String, RepositoryVitals)| {
         let report = reports.get(&name);
         let mut problems: Vec<String> =
@@ -48,11 +49,19 @@ fn repositories(shown: &Shown) -> Vec<SourceView> {
             Some(it) if it.outcome.failures().next().is_some() => (Tone::Bad, "cannot be written"),
             Some(_) => (Tone::Good, "good"),
         };
+        // Here it is only read; how its cycles go is on the page of the replica that works for it.
+        let elsewhere = match holders.get(&name) {
+            None | Some(Holder::This { .. }) => None,
+            Some(Holder::Other(by)) => Some((Tone::Quiet, format!("held by {by}"))),
+            Some(Holder::Lapsed) => Some((Tone::Bad, "Lease not renewed".to_owned())),
+            Some(Holder::Nobody) => Some((Tone::Busy, "held by nobody".to_owned())),
+        };
+        let (tone, word) = elsewhere.filter(|_| tone != Tone::Bad).unwrap_or((tone, word.to_owned()));
         SourceView {
             kind: SourceKind::Repository,
             detail: report.map_or_else(String::new, |it| it.address.clone()),
             last_success: vitals.last_success,
-            word: word.to_owned(),
+            word,
             tone,
             problems,
             counts: vec![

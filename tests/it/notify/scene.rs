@@ -9,8 +9,8 @@ use landfall::config;
 use landfall::landing::incidents::{Incidents, Rules, step};
 use landfall::message;
 use landfall::model::{
-    Cause, CauseCode, CommitId, Declared, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked, TrackedThing,
-    UpdateId, Version,
+    Cause, CauseCode, CommitId, Declared, Fence, ImageName, Landing, NoticeKind, Rung, State, Tag, Tracked,
+    TrackedThing, UpdateId, Version,
 };
 use landfall::notify::{Filter, Landings, Mute, Notifier, Pace, Render, Setup, SinkHealth, SinkMemory, SinkSettings};
 
@@ -153,14 +153,19 @@ impl Scene {
     fn made(sinks: Vec<SinkSettings>, pace: Pace, render: Render) -> Self {
         drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
         let clock = Arc::new(Mutex::new(at(0)));
-        let notifier = start(&sinks, &clock, BTreeMap::new(), pace, render);
+        let notifier = start(&sinks, &clock, BTreeMap::new(), (pace, Fence::open()), render);
         let rules = Rules::new(Duration::from_secs(60));
         Self { notifier, rules, incidents: Incidents::default(), clock, sinks, pace, render }
     }
 
+    /// Another process, which asks this before each notice.
+    pub(super) fn fence(&mut self, fence: Fence) {
+        self.notifier = start(&self.sinks, &self.clock, BTreeMap::new(), (self.pace, fence), self.render);
+    }
+
     /// Another process with what was kept, or without.
     pub(super) fn restart(&mut self, memory: BTreeMap<String, SinkMemory>) {
-        self.notifier = start(&self.sinks, &self.clock, memory, self.pace, self.render);
+        self.notifier = start(&self.sinks, &self.clock, memory, (self.pace, Fence::open()), self.render);
     }
 
     pub(super) fn now(&self) -> Timestamp {
@@ -208,10 +213,10 @@ fn start(
     sinks: &[SinkSettings],
     clock: &Arc<Mutex<Timestamp>>,
     memory: BTreeMap<String, SinkMemory>,
-    pace: Pace,
+    (pace, fence): (Pace, Fence),
     render: Render,
 ) -> Notifier {
     let clock = Arc::clone(clock);
     let clock = Arc::new(move || *clock.lock().unwrap());
-    Notifier::start(Setup { sinks: sinks.to_vec(), memory, render, clock, pace })
+    Notifier::start(Setup { sinks: sinks.to_vec(), memory, render, clock, pace, fence })
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use landfall::model::{CauseCode, NoticeKind, State};
+use landfall::model::{CauseCode, Fence, NotHeld, NoticeKind, State};
 use landfall::notify::{Mute, Pace};
 use serde_json::json;
 
@@ -47,6 +47,42 @@ async fn a_dead_receiver_delays_nobody_and_is_told_the_present_when_it_is_back()
     assert_eq!((&told["kind"], &told["incident"]["code"]), (&json!("raised"), &json!("image-pull")));
     assert!(dying.seen().iter().all(|seen| seen.json()["incident"]["app"] == "web"), "api came and went meanwhile");
     assert!(scene.health("dying").failing.is_none());
+}
+
+#[tokio::test]
+async fn a_replica_that_does_not_hold_the_repository_tells_nothing_and_another_one_goes_on_where_it_was() {
+    let stub = anything();
+    let mut scene = Scene::new(vec![webhook("team", &stub.url())]);
+    let held = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let asked = Arc::clone(&held);
+    scene.fence(Fence::new(move |_| match asked.load(std::sync::atomic::Ordering::SeqCst) {
+        true => Ok(()),
+        false => Err(NotHeld("another replica holds it".to_owned())),
+    }));
+    let hold = |now: bool| held.store(now, std::sync::atomic::Ordering::SeqCst);
+    let rows = [stuck("web"), stuck("api")];
+    scene.cycle(&rows);
+    assert_eq!(scene.notifier.flush(PATIENCE).await, 2, "they wait");
+    assert_eq!(kinds(&stub), Vec::<String>::new());
+    hold(true);
+    scene.look(&rows).await;
+    assert_eq!(kinds(&stub), ["raised", "raised"]);
+    // What it lost is not over because of that.
+    hold(false);
+    scene.notifier.firing(&[]);
+    assert_eq!(scene.notifier.flush(PATIENCE).await, 0);
+    let repository = scene.incidents.open()[0].incident.repository.clone();
+    let told = scene.notifier.receivers().told(&repository);
+    assert_eq!(told["team"].known.len(), 2);
+    // Another one goes on with what the first one told: nothing again, and the end once.
+    hold(true);
+    scene.restart(BTreeMap::new());
+    scene.notifier.adopt(&repository, &told, &scene.incidents.open());
+    scene.look(&rows).await;
+    assert_eq!(kinds(&stub).len(), 2);
+    scene.look(&[landed("web"), stuck("api")]).await;
+    let count = |kind: &str| kinds(&stub).iter().filter(|told| *told == kind).count();
+    assert_eq!((count("raised"), count("resolved")), (2, 1), "{:?}", kinds(&stub));
 }
 
 #[tokio::test]

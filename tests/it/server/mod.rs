@@ -4,5 +4,5 @@ mod health;
 mod hostile;
 mod page;
 mod real;
-mod support;
+pub(crate) mod support;
 mod webhooks;

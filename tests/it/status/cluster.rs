@@ -147,6 +147,6 @@ pub(super) fn jiff_now() -> String {
 }
 
 /// The tip of `main`.
-pub(super) fn tip(world: &World) -> String {
+pub(crate) fn tip(world: &World) -> String {
     git(&world.bare(), &["rev-parse", "main"]).trim().to_owned()
 }

@@ -5,6 +5,7 @@ pub(crate) mod forge_stub;
 pub(crate) mod git;
 pub(crate) mod github_prism;
 mod github_shape;
+pub(crate) mod lease_stub;
 pub(crate) mod process;
 pub(crate) mod server;
 pub(crate) mod signer;
