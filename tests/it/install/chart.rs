@@ -78,6 +78,10 @@ fn values_that_cannot_work_are_refused() {
         (&["image.repository=r", "config.interval=1m", "image.tag=latest"], "tag"),
         (&["image.repository=r", "config.interval=1m", digest], "digest"),
         (&["image.repository=r", "config.interval=1m", "replicas=2"], "replicas"),
+        (
+            &["image.repository=r", "config.interval=1m", "leases.enabled=true", "state.persistent=true"],
+            "each pod needs a state of its own",
+        ),
         (&["image.repository=r", "config.interval=1m", "ingress.enabled=true"], "ingress.host"),
         (&["image.repository=r", "config.interval=1m", "serviceMonitor.enabled=true"], "serviceMonitor.tokenSecret"),
         (

@@ -12,7 +12,7 @@ use crate::support::process::Ran;
 use crate::support::without;
 
 const FOLDER: &str = "deploy/kubernetes";
-const COMPONENTS: [&str; 3] = ["git-only", "persistent-state", "service-monitor"];
+const COMPONENTS: [&str; 4] = ["git-only", "persistent-state", "replicas", "service-monitor"];
 
 fn yaml(path: &str) -> Value {
     serde_saphyr::from_str(&text(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -79,6 +79,16 @@ fn the_manifests_and_each_component_hold_together() {
         assert_eq!(has("PersistentVolumeClaim"), component == Some("persistent-state"), "{component:?}");
         assert_eq!(has("ServiceMonitor"), component == Some("service-monitor"), "{component:?}");
     }
+}
+
+/// The rights of several replicas are those that the program asks for where one is missing, and the chart gives the same.
+#[test]
+fn replicas_may_do_with_leases_what_the_program_does() {
+    let rule: Value = serde_saphyr::from_str(&landfall::cluster::leases_rule()).unwrap();
+    let shipped = text(&format!("{FOLDER}/components/replicas/rbac.yaml"));
+    let chart = Manifests::parse("replicas", &text("tests/samples/chart/replicas.yaml"));
+    assert_eq!(Manifests::parse("rbac.yaml", &shipped).only("Role")["rules"], rule);
+    assert_eq!(chart.only("Role")["rules"], rule);
 }
 
 /// The version of the program is the tag of the image, everywhere.

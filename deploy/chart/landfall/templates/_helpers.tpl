@@ -60,6 +60,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if .Values.watchOwnCluster }}
 {{- $_ := set $config "clusters" (list (dict "name" "in-cluster")) }}
 {{- end }}
+{{- if .Values.leases.enabled }}
+{{- $_ := set $config "replicas" dict }}
+{{- end }}
 {{- toYaml (mergeOverwrite $config (deepCopy .Values.config)) }}
 {{- end }}
 
