@@ -232,6 +232,11 @@ fn gitlab_gitea_bitbucket_and_azure_devops() {
         tells(SourceKind::AzureDevOps, &[], &body, &["https://dev.azure.com/acme/ops/_git/deploys"]);
     }
     tells(SourceKind::AzureDevOps, &[], &with(azure, "/eventType", json!("workitem.updated")), &[]);
+    let mut build = json!({ "id": "1", "eventType": "build.complete", "resource": { "id": 2_727_068, "result": "succeeded",
+        "repository": { "id": "0", "type": "TfsGit", "name": "deploys", "url": "https://dev.azure.com/acme/ops/_git/deploys" } } });
+    tells(SourceKind::AzureDevOps, &[], &build, &["https://dev.azure.com/acme/ops/_git/deploys"]);
+    build["resource"].as_object_mut().unwrap().remove("repository");
+    tells(SourceKind::AzureDevOps, &[], &build, &[]);
 }
 
 #[test]
