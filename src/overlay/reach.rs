@@ -7,7 +7,7 @@
 //! Design: edges are stored backwards, from the named file to the files that name it, so that a query costs what it
 //! returns. A change costs the links of its own file.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::FileScan;
 use super::kinds::{KUSTOMIZATION_FILES, is_kustomization_file};
@@ -135,26 +135,29 @@ impl Reach {
         links.flat_map(|links| &links.remote).map(String::as_str).collect()
     }
 
-    /// The namespace that the kustomizations which are built from a file set, if they set one and the same; `None`, too, where there
-    /// are very many of them.
+    /// The namespace that a file's objects get from the kustomizations which are built from it, if all that nothing else is built from
+    /// give the same; of two on one way, the outer one counts, as in `kustomize build`. `None`, too, where there are very many of them.
     #[must_use]
     pub fn namespace(&self, path: &RepoPath) -> Option<&str> {
-        let (mut open, mut seen, mut namespaces) = (vec![path.as_str().to_owned()], HashSet::new(), BTreeSet::new());
-        let mut left = MAX_NAMING;
-        while let Some(place) = open.pop() {
-            for (from, field) in self.named_by.get(&place).into_iter().flatten() {
+        let mut open = vec![(path.as_str(), None)];
+        let (mut left, mut known) = (MAX_NAMING, None);
+        while let Some((place, inner)) = open.pop() {
+            let mut is_root = true;
+            for (from, field) in self.named_by.get(place).into_iter().flatten() {
                 left = usize::checked_sub(left, 1)?;
-                let lists = matches!(field, LinkField::Resources | LinkField::Bases | LinkField::Components);
-                if !lists || !seen.insert(from.as_str()) {
-                    continue;
-                }
-                namespaces.extend(self.files.get(from).and_then(|links| links.namespace.as_deref()));
                 let (folder, name) = from.rsplit_once('/').unwrap_or(("", from));
-                open.extend(is_kustomization_file(name).then(|| folder.to_owned()));
+                let lists = matches!(field, LinkField::Resources | LinkField::Bases | LinkField::Components);
+                if lists && is_kustomization_file(name) {
+                    is_root = false;
+                    let outer = self.files.get(from).and_then(|links| links.namespace.as_deref());
+                    open.push((folder, outer.or(inner)));
+                }
+            }
+            if is_root && *known.get_or_insert(inner) != inner {
+                return None;
             }
         }
-        let only = namespaces.pop_first();
-        only.filter(|_| namespaces.is_empty())
+        known.flatten()
     }
 
     /// What is built from a file.

@@ -358,6 +358,26 @@ fn a_kustomization_says_the_namespace_of_what_it_lists() {
             ],
             OPEN.to_owned(),
         ),
+        // One of those that are built from it leaves it where it is.
+        (
+            ", namespace: flux",
+            vec![
+                source("s/s.yaml", "name: stable", A),
+                kustomization("p", "namespace: flux\nresources: [../s/s.yaml]\n"),
+                kustomization("q", "resources: [../s/s.yaml]\n"),
+            ],
+            OPEN.to_owned(),
+        ),
+        // The outer one counts.
+        (
+            ", namespace: flux",
+            vec![
+                source("s/s.yaml", "name: stable", A),
+                kustomization("s", "namespace: other\nresources: [s.yaml]\n"),
+                kustomization("top", "namespace: flux\nresources: [../s]\n"),
+            ],
+            found(),
+        ),
     ] {
         comes_to(namespace, &others, &expected);
     }
