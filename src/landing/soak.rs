@@ -3,14 +3,15 @@
 //! Rules: a version is healthy from when it was first seen landed. If the bot was not running then, it is healthy from
 //! when its last pod became ready, but never from before its commit. A short interruption in which it is only moving (a
 //! drained node, added pods) does not end the soak; a failure, a manual change or a long silence does. Losing the cache
-//! can make a promotion wait longer, never shorter.
+//! can make a promotion wait longer, never shorter. Whoever commits dates the commit: a version is declared since its commit, but
+//! not since before the bot saw it there, where it has looked before.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Blame, CauseCode, CommitId, Digest, ImageName, State, Version};
+use crate::model::{Blame, CauseCode, CommitId, Digest, ImageName, State, Tracked, Version};
 use crate::plan::{PastSoak, SoakEnd, SoakHealth, SoakState, SoakStates};
 
 use super::row::{PlaceKey, Row, RowSubject};
@@ -21,6 +22,8 @@ const BREAK: SignedDuration = SignedDuration::from_mins(10);
 const STEP: SignedDuration = SignedDuration::from_secs(60);
 /// How long a place is remembered after it is no longer declared.
 const KEEP: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// The resolution at which it is stored until when a place declared its version.
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Maximum number of versions remembered for one place.
 const VERSIONS: usize = 10;
 /// Maximum number of places.
@@ -34,6 +37,19 @@ pub struct Soaks {
     /// Repository → the environments that it declared when it was last readable.
     #[serde(default)]
     environments: BTreeMap<String, BTreeSet<String>>,
+    /// Repository → what its places declare, as far as this was seen.
+    #[serde(default)]
+    declared: BTreeMap<String, BTreeMap<PlaceKey, SeenDeclared>>,
+}
+
+/// The version that a place declares.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct SeenDeclared {
+    version: Version,
+    /// When it was first seen there; `None`: it was there when the bot first looked.
+    since: Option<Timestamp>,
+    /// When it was last seen there, to the day.
+    last: Timestamp,
 }
 
 /// A place, in any cluster.
@@ -104,6 +120,9 @@ impl Soaks {
         let declared = rows.iter_mut().filter(|row| row.about == RowSubject::Declared);
         let soaks: Vec<SoakState> = declared.filter_map(|row| self.standing(row, now)).collect();
         self.places.retain(|_, records| records.last().is_some_and(|record| now.duration_since(record.until) < KEEP));
+        for places in self.declared.values_mut() {
+            places.retain(|_, seen| now.duration_since(seen.last) < KEEP);
+        }
         while self.places.len() > PLACES {
             let last = |records: &Vec<SoakRecord>| records.last().map(|record| record.until);
             let oldest = self.places.iter().min_by_key(|(_, records)| last(records)).map(|(place, _)| place.clone());
@@ -131,7 +150,7 @@ impl Soaks {
             environment: &environment,
         };
         let place = of.in_cluster(cluster.unwrap_or_default());
-        let records = self.places.entry(place).or_default();
+        let records = self.places.entry(place.clone()).or_default();
         let since = healthy_since(records, row, now);
         let version = &tracked.declared.version;
         let current = records.iter().rev().find(|record| record.version == *version && !record.over);
@@ -150,7 +169,7 @@ impl Soaks {
             id: tracked.id.clone(),
             version: version.clone(),
             commit: tracked.declared.commit.clone(),
-            committed: tracked.declared.since,
+            committed: declared_since(&mut self.declared, place, tracked, now),
             stand: since.map_or_else(|| not(row), |since| SoakHealth::Healthy { since }),
             anew,
             digests: row.digests.clone(),
@@ -159,6 +178,32 @@ impl Soaks {
         row.tracked.notes.extend(state.began_anew());
         Some(state)
     }
+}
+
+/// Since when a place declares its version. In a repository that the bot has looked at before, what is new there is there since now.
+fn declared_since(
+    known: &mut BTreeMap<String, BTreeMap<PlaceKey, SeenDeclared>>,
+    place: PlaceKey,
+    tracked: &Tracked,
+    now: Timestamp,
+) -> Option<Timestamp> {
+    let version = &tracked.declared.version;
+    let before = known.get(&tracked.repository).is_some_and(|places| !places.is_empty());
+    let places = known.entry(tracked.repository.clone()).or_default();
+    if !places.contains_key(&place) && places.len() >= PLACES {
+        return tracked.declared.since.map(|_| now);
+    }
+    let new = || SeenDeclared { version: version.clone(), since: before.then_some(now), last: now };
+    let seen = places.entry(place).or_insert_with(new);
+    if seen.version != *version {
+        *seen = SeenDeclared { version: version.clone(), since: Some(now), last: now };
+    }
+    // A clock that was ahead costs its time and no more.
+    seen.since = seen.since.map(|since| since.min(now));
+    if now.duration_since(seen.last).abs() > DAY {
+        seen.last = now;
+    }
+    tracked.declared.since.map(|since| seen.since.map_or(since, |seen| seen.max(since)))
 }
 
 impl SoakRecord {
@@ -347,6 +392,47 @@ mod tests {
             (20, landed("1.0.0")),
         ]);
         assert_eq!(found, [None, Some(2), Some(2), None, Some(2), Some(2)]);
+    }
+
+    /// Since which minute each step's version is declared, by commits of these minutes.
+    fn declared(steps: &[(i64, &str, i64)]) -> Vec<i64> {
+        let mut soaks = Soaks::default();
+        let since = |(minute, tag, committed): &(i64, &str, i64)| {
+            soaks = serde_json::from_str(&serde_json::to_string(&soaks).unwrap()).unwrap();
+            let mut row = landed(tag);
+            row.tracked.declared.since = Some(at(*committed));
+            let states = soaks.observe(&mut [row], &[], at(*minute));
+            let committed = states.all().next().unwrap().committed.unwrap();
+            committed.duration_since(at(0)).as_mins()
+        };
+        steps.iter().map(since).collect()
+    }
+
+    #[test]
+    fn a_commit_s_date_can_only_shorten_how_long_a_version_is_declared() {
+        // What was there when the bot first looked is as old as its commit says.
+        assert_eq!(declared(&[(100, "1.0.0", 10), (200, "1.0.0", 10)]), [10, 10]);
+        // A commit that is dated back is there since it was seen.
+        let back = [(100, "1.0.0", 10), (200, "1.1.0", -50_000), (300, "1.1.0", -50_000), (400, "1.0.0", 10)];
+        assert_eq!(declared(&back), [10, 200, 200, 400]);
+        // One of a time when nobody looked is as old as it says, at most.
+        assert_eq!(declared(&[(100, "1.0.0", 10), (300, "1.1.0", 310)]), [10, 310]);
+        assert_eq!(declared(&[(100, "1.0.0", 10), (5_000, "1.1.0", 0), (200, "1.1.0", 0)]), [10, 5_000, 200]);
+    }
+
+    #[test]
+    fn what_is_new_in_a_known_repository_is_there_since_it_was_seen() {
+        let mut soaks = Soaks::default();
+        let row = |overlay: &str, minute: i64| {
+            let mut row = landed("1.0.0");
+            row.tracked.overlay = overlay.to_owned();
+            row.tracked.declared.since = Some(at(minute));
+            row
+        };
+        soaks.observe(&mut [row("apps/web", 1)], &[], at(100));
+        let states = soaks.observe(&mut [row("apps/web", 1), row("apps/new", 1)], &[], at(200));
+        let since: Vec<i64> = states.all().map(|it| it.committed.unwrap().duration_since(at(0)).as_mins()).collect();
+        assert_eq!(since, [1, 200]);
     }
 
     #[test]
