@@ -40,11 +40,11 @@ use crate::policy::PolicySet;
 pub use branches::{BRANCH_PREFIXES, BRANCH_ROOT, head_branch, is_in_place_of_another, is_own_branch, why_other_name};
 pub use declared::{Declared, declared};
 pub use filter_time::FilterTime;
-pub use gates::decisions::{Assumed, Decisions, KnownNames, Subject, Unreadable, decision_file_name};
+pub use gates::decisions::{Assumed, Decisions, KnownNames, Mentions, Subject, Unreadable, decision_file_name};
 pub use gates::pace::Gathered;
 pub use ledger::{
     CommitKind, CommitProof, Ledger, MovedPin, PastUpdate, RecordLimit, Release, ReleaseAuthority, Releases,
-    RolledBack, UpdatePlace, is_recorded, kind_of_commit, trailer_lines, update_ids, verdicts,
+    RolledBack, UpdatePlace, is_recorded, kind_of_commit, recorded, trailer_lines, update_ids, verdicts,
 };
 pub use pull_requests::{
     CarriedUpdate, CloseAction, DequeueAction, MergeAction, OpenPull, RemindAction, Terms, UpdateAction, UpdateWay,

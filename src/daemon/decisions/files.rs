@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::config::{DecisionKind, Diagnostic, decision_warning, parse_decision};
 use crate::model::{Decision, FailureCode};
-use crate::plan::{Assumed, Decisions, Gate, KnownNames, Problem, Releases, Unreadable};
+use crate::plan::{Assumed, Decisions, Gate, KnownNames, Mentions, Problem, Releases, Unreadable};
 
 use crate::daemon::repository::Reader;
 use crate::daemon::repository::read::{PolicyFile, decision_kind_of};
@@ -25,6 +25,8 @@ pub(in crate::daemon) struct DecisionFiles {
 struct Parsed {
     kind: DecisionKind,
     content: Result<Decision, Vec<Diagnostic>>,
+    /// What a file that cannot be understood mentions.
+    mentions: Mentions,
 }
 
 impl DecisionFiles {
@@ -34,8 +36,8 @@ impl DecisionFiles {
             let kind = decision_kind_of(&path, folder);
             match (kind, file) {
                 (Some(kind), Some(file)) => {
-                    let content = parsed(kind, &path, file);
-                    drop(self.files.insert(path, Parsed { kind, content }));
+                    let (content, mentions) = parsed(kind, &path, file);
+                    drop(self.files.insert(path, Parsed { kind, content, mentions }));
                 }
                 _ => drop(self.files.remove(&path)),
             }
@@ -58,7 +60,7 @@ impl DecisionFiles {
         for (path, file) in &self.files {
             match &file.content {
                 Ok(decision) => read.push(decision.clone()),
-                Err(wrong) => unreadable.extend(wrong.first().map(|first| doubt(path, file.kind, first, known))),
+                Err(wrong) => unreadable.extend(wrong.first().map(|first| doubt(path, file, first, known))),
             }
         }
         if self.files.len() > MAX_FILES {
@@ -91,20 +93,26 @@ impl DecisionFiles {
     }
 }
 
-fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> Result<Decision, Vec<Diagnostic>> {
+fn parsed(kind: DecisionKind, path: &str, file: PolicyFile) -> (Result<Decision, Vec<Diagnostic>>, Mentions) {
     let whole = |message: &str| {
         let place = crate::policy::SourceLocation { file: path.to_owned(), line: 1, column: 1 };
-        vec![Diagnostic::error(&place, message)]
+        (Err(vec![Diagnostic::error(&place, message)]), Mentions::default())
     };
-    let bytes = file.map_err(|reason| whole(&reason))?;
-    let text = String::from_utf8(bytes).map_err(|_| whole("the file is not UTF-8 text"))?;
-    parse_decision(kind, path, &text)
+    let text = match file.map(String::from_utf8) {
+        Err(reason) => return whole(&reason),
+        Ok(Err(_)) => return whole("the file is not UTF-8 text"),
+        Ok(Ok(text)) => text,
+    };
+    let decision = parse_decision(kind, path, &text);
+    let mentions = if decision.is_err() { Mentions::of(&text) } else { Mentions::default() };
+    (decision, mentions)
 }
 
-fn doubt(path: &str, kind: DecisionKind, diagnostic: &Diagnostic, known: &KnownNames) -> Unreadable {
-    let (gate, holds) = match kind {
-        DecisionKind::Freeze => (Gate::Freeze, Assumed::of(Gate::Freeze, stem(path), known)),
-        DecisionKind::Hold => (Gate::Hold, Assumed::of(Gate::Hold, stem(path), known)),
+fn doubt(path: &str, file: &Parsed, diagnostic: &Diagnostic, known: &KnownNames) -> Unreadable {
+    let assumed = |gate| Assumed::of(gate, stem(path), known).and_of(gate, &file.mentions, known);
+    let (gate, holds) = match file.kind {
+        DecisionKind::Freeze => (Gate::Freeze, assumed(Gate::Freeze)),
+        DecisionKind::Hold => (Gate::Hold, assumed(Gate::Hold)),
         DecisionKind::Release => (Gate::Hold, Assumed::nothing()),
     };
     let problem = Problem {

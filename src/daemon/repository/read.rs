@@ -283,8 +283,9 @@ fn is_policy(path: &RepoPath, folder: Option<&str>) -> bool {
         && std::path::Path::new(path.file_name()).extension().is_some_and(|end| end == "yaml" || end == "yml")
 }
 
-/// The kind of decision at a path: a YAML file in one of their folders or below, or such a folder itself, in place of which there
-/// may be a link. Whatever looks like somebody's decision must not be passed over because of how it is written.
+/// The kind of decision at a path: a YAML or JSON file, or one without an extension, in one of their folders or below, or such a folder
+/// itself, in place of which there may be a link. Whatever looks like somebody's decision must not be passed over because of how it
+/// is written: `Freezes/` and `freeze/` are meant, too.
 fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
     decision_kind_of(path.as_str(), folder)
 }
@@ -293,11 +294,15 @@ fn decision_kind(path: &RepoPath, folder: &str) -> Option<DecisionKind> {
 pub(in crate::daemon) fn decision_kind_of(path: &str, folder: &str) -> Option<DecisionKind> {
     let below = path.strip_prefix(folder.trim_end_matches('/'))?.strip_prefix('/')?;
     let (kind, file) = below.split_once('/').map_or((below, None), |(kind, file)| (kind, Some(file)));
-    let yaml = file.is_none_or(|file| {
-        let end = std::path::Path::new(file).extension().unwrap_or_default();
-        end.eq_ignore_ascii_case("yaml") || end.eq_ignore_ascii_case("yml")
+    let is_read = file.is_none_or(|file| {
+        let name = file.rsplit('/').next().unwrap_or(file);
+        let end = std::path::Path::new(name).extension();
+        // `.gitkeep` has no extension either.
+        end.map_or(!name.starts_with('.'), |end| ["yaml", "yml", "json"].iter().any(|it| end.eq_ignore_ascii_case(it)))
     });
-    DecisionKind::ALL.into_iter().find(|it| yaml && it.folder() == kind)
+    let kind = kind.to_ascii_lowercase();
+    let is_meant = |it: &DecisionKind| it.folder() == kind || it.folder().strip_suffix('s') == Some(&kind);
+    DecisionKind::ALL.into_iter().find(|it| is_read && is_meant(it))
 }
 
 /// Files that were skipped where a policy would write: they may hide an update, so every plan reports them.

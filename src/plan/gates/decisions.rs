@@ -260,6 +260,47 @@ fn is_version(named: &Version, to: &Version) -> bool {
     tag && digest
 }
 
+/// What a decision that cannot be understood mentions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mentions {
+    /// These words.
+    Words(BTreeSet<String>),
+    /// More than are kept.
+    TooMany,
+}
+
+impl Default for Mentions {
+    fn default() -> Self {
+        Self::Words(BTreeSet::new())
+    }
+}
+
+impl Mentions {
+    /// Those of a file's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        let mut words = BTreeSet::new();
+        for word in tokens(text).filter(|word| word.len() <= MAX_WORD) {
+            if !words.contains(word) && words.len() == MAX_WORDS {
+                return Self::TooMany;
+            }
+            words.insert(word.to_owned());
+        }
+        Self::Words(words)
+    }
+}
+
+/// Most words of a file that are kept: a decision has some dozens.
+const MAX_WORDS: usize = 1_000;
+/// Nothing has a longer name, in bytes.
+const MAX_WORD: usize = 300;
+
+/// The words of a text, as names are written.
+fn tokens(text: &str) -> impl Iterator<Item = &str> {
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '/');
+    text.split(move |c| !is_part(c)).filter(|word| !word.is_empty())
+}
+
 impl Assumed {
     /// Nothing.
     #[must_use]
@@ -288,6 +329,28 @@ impl Assumed {
             subjects.extend(named.into_iter().map(|environment| (name.to_owned(), Some(environment))));
         }
         if subjects.is_empty() { Self::Everything } else { Self::Subjects(subjects) }
+    }
+
+    /// Adds what the file itself mentions: its name says what somebody meant, its text what they wrote.
+    #[must_use]
+    pub fn and_of(self, kind: Gate, mentions: &Mentions, known: &KnownNames) -> Self {
+        let Mentions::Words(words) = mentions else { return Self::Everything };
+        let is_named = |name: &str| !name.is_empty() && tokens(name).all(|token| words.contains(token));
+        match self {
+            Self::Environments(mut names) if kind == Gate::Freeze => {
+                names.extend(known.environments.iter().filter(|name| is_named(name)).cloned());
+                Self::Environments(names)
+            }
+            Self::Subjects(mut subjects) if kind == Gate::Hold => {
+                let apps = known.apps.iter().map(String::as_str).filter(|name| is_named(name));
+                let images =
+                    known.images.iter().filter(|image| is_named(&image.to_string()) || is_named(image.short()));
+                subjects.extend(apps.map(|app| (app.to_owned(), None)));
+                subjects.extend(images.map(|image| (image.short().to_owned(), None)));
+                Self::Subjects(subjects)
+            }
+            other => other,
+        }
     }
 
     fn is_about(&self, subject: &Subject<'_>) -> bool {
@@ -507,6 +570,25 @@ mod tests {
         ] {
             assert_eq!(Assumed::of(kind, stem, &known), expected, "{stem}");
         }
+    }
+
+    #[test]
+    fn an_unreadable_file_holds_what_it_mentions_as_well() {
+        let known = KnownNames {
+            environments: ["dev", "prod"].map(str::to_owned).into(),
+            apps: ["web", "web-api", "team blue"].map(str::to_owned).into(),
+            images: [image("ghcr.io/acme/shop")].into(),
+        };
+        let holds =
+            |kind, stem: &str, text: &str| Assumed::of(kind, stem, &known).and_of(kind, &Mentions::of(text), &known);
+        let both = Assumed::Environments(["dev", "prod"].map(str::to_owned).into());
+        assert_eq!(holds(Gate::Freeze, "dev", "environment: dev\n---\nenvironment: \"prod\"\n"), both);
+        assert_eq!(holds(Gate::Freeze, "dev", "reason: production, not prod-like"), holds(Gate::Freeze, "dev", ""));
+        let text = "app: web\nimage: ghcr.io/acme/shop\nreason: of team blue";
+        let subjects = ["web", "shop", "team blue"].map(|name| (name.to_owned(), None));
+        assert_eq!(holds(Gate::Hold, "web", text), Assumed::Subjects(subjects.into()));
+        let many: String = (0..=MAX_WORDS).map(|word| format!("w{word} ")).collect();
+        assert_eq!(holds(Gate::Freeze, "dev", &many), Assumed::Everything);
     }
 
     #[test]

@@ -131,9 +131,33 @@ fn what_is_over_holds_nothing() {
 }
 
 #[test]
+fn a_freeze_is_a_freeze_however_its_file_is_called() {
+    for path in ["freezes/dev", "freezes/dev.json", "Freezes/dev.YAML", "freeze/dev.yml", "freezes/team/dev.yaml"] {
+        let world = due();
+        let text = r#"{"environment": "dev", "author": "Ada", "reason": "stop", "since": "2026-01-01T00:00:00Z"}"#;
+        world.write(&[(&format!(".landfall/{path}"), text)]);
+        let report = world.apply();
+        assert_eq!(hold_of(&report, "dev")["gate"], "freeze", "{path}");
+        assert_eq!(report["problems"], json!([]), "{path}");
+    }
+    let world = due();
+    world.write(&[(".landfall/freezes/.gitkeep", ""), (".landfall/freezes/README.md", "environment: dev\n")]);
+    assert_eq!(world.apply()["actions"][0]["kind"], "commit");
+    // Of two documents, neither is obeyed alone.
+    let world = due();
+    let two = "environment: prod\nreason: x\n---\nenvironment: dev\nreason: x\n";
+    world.write(&[(".landfall/freezes/prod.yaml", two)]);
+    let report = world.landfall(&["plan", "-o", "json"]).report();
+    assert_eq!(hold_of(&report, "dev")["gate"], "freeze");
+    assert_eq!(hold_of(&report, "prod")["gate"], "freeze");
+}
+
+#[test]
 fn an_unreadable_file_holds_what_its_name_says() {
     for (file, dev, prod) in [
-        (".landfall/freezes/dev.yaml", true, false),
+        // Its text mentions prod.
+        (".landfall/freezes/dev.yaml", true, true),
+        (".landfall/freezes/prod.yaml", false, true),
         (".landfall/freezes/everybody.yaml", true, true),
         (".landfall/holds/web.prod.yaml", false, true),
         (".landfall/holds/web.yaml", true, true),
