@@ -31,7 +31,9 @@ pub use clock::Clock;
 pub use clusters::clusters;
 pub use decisions::{DecideError, Decided, Deciding, NewDecision};
 pub use execute::ATTEMPTS;
-pub use history::{ChangeFilter, Dora, LeadFrom, LeadTime, Median, VersionChange, dora};
+pub use history::{
+    AuditEvent, AuditedBranch, AuditedThing, ChangeFilter, Dora, LeadFrom, LeadTime, Median, VersionChange, dora,
+};
 pub use outcome::{ActionFailure, ActionFailureCode, ActionOutcome, CycleOutcome, CycleProblem, Done, Step};
 pub use pulls::Pulls;
 pub use queries::{Lookup, PATIENCE};

@@ -34,6 +34,7 @@ mod read;
 mod retry;
 mod settings;
 mod signature;
+mod touched;
 mod tree;
 mod url;
 mod write;

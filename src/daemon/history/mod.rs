@@ -3,6 +3,7 @@
 //! Design: the branch's first-parent history is walked from the tip; a step changes an image if the file that declares
 //! it differs before and after. A merge stands for what it brought.
 
+mod audit;
 mod dora;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ use crate::plan::{BRANCH_ROOT, CommitKind, Declared, kind_of_commit, update_ids}
 use crate::daemon::repository::{Repository, kept_as};
 use crate::daemon::tracker::BranchView;
 
+pub use audit::{AuditEvent, AuditedBranch, AuditedThing};
 pub use dora::{Dora, Median, dora};
 
 /// A new version, and the version that it replaced.

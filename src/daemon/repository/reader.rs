@@ -289,6 +289,12 @@ impl Reader {
         names
     }
 
+    /// The tips at which they were read last.
+    pub(in crate::daemon) fn tips(&self) -> impl Iterator<Item = (BranchName, CommitId)> {
+        let tip = |name: BranchName| self.branches.get(&name).map(|branch| branch.tip.clone()).map(|tip| (name, tip));
+        self.branch_names().into_iter().filter_map(tip)
+    }
+
     /// The same without those that could not be read last time: nothing is planned at an old tip.
     pub(super) fn plannable(&self) -> Vec<BranchName> {
         let mut names = self.branch_names();

@@ -318,6 +318,29 @@ pub fn update_ids(message: &str) -> Vec<UpdateId> {
     records(message).into_iter().filter(|record| record.kind == RecordKind::Update).map(|record| record.id).collect()
 }
 
+/// What the message of a commit records of one update: its own trailers, and those behind several updates that are of all of them. Of a
+/// message without this update, every trailer of the bot.
+#[must_use]
+pub fn recorded<'m>(message: &'m str, id: &UpdateId) -> Vec<(&'m str, &'m str)> {
+    let lines: Vec<(&str, &str)> =
+        trailers(message).filter(|(key, _)| key.starts_with(MARK) || *key == SOURCE).collect();
+    let begins = |(key, _): &(&str, &str)| *key == UPDATE || *key == RELEASE;
+    let Some(start) =
+        lines.iter().position(|(key, value)| *key == UPDATE && UpdateId::parse(value).as_ref() == Some(id))
+    else {
+        return lines;
+    };
+    let end = lines[start + 1..].iter().position(begins).map_or(lines.len(), |after| start + 1 + after);
+    let mut own = lines[start..end].to_vec();
+    let shared = |(key, _): &(&str, &str)| *key == POLICY;
+    if !own.iter().any(shared)
+        && let Some(first) = lines[end..].iter().position(shared)
+    {
+        own.extend(lines[end + first..].iter().take_while(|line| !begins(line)));
+    }
+    own
+}
+
 /// How much a commit of the bot records at most. A message beyond it is somebody else's, and is not taken apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordLimit {
@@ -484,6 +507,22 @@ mod tests {
         assert!(update_ids("Revert \"dev: bump web\"\n\nThis reverts commit 123.").is_empty());
         assert!(update_ids("").is_empty());
         assert!(update_ids("x\n\nLandfall-Update: zz\n").is_empty());
+    }
+
+    #[test]
+    fn what_is_recorded_of_an_update_is_its_own_and_what_is_shared() {
+        let message = "x\n\nLandfall-Update: aaaaaaaaaaaaaaaa\nLandfall-To: 1\n\nLandfall-Update: bbbbbbbbbbbbbbbb\nLandfall-To: 2\n\
+            Landfall-Policy: prod\nLandfall-Gates: window\n\nLandfall-Release: cccccccccccccccc\nLandfall-By: ann\nCo-authored-by: x";
+        let of = |id: &str| {
+            let id = UpdateId::parse(&id.repeat(16)).unwrap();
+            recorded(message, &id)
+                .into_iter()
+                .map(|(_, value)| value.chars().take(8).collect())
+                .collect::<Vec<String>>()
+        };
+        assert_eq!(of("a"), ["aaaaaaaa", "1", "prod", "window"]);
+        assert_eq!(of("b"), ["bbbbbbbb", "2", "prod", "window"]);
+        assert_eq!(of("d").len(), 8, "a message that records something else is shown whole");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod api_commits;
 mod app;
 mod attacks;
+mod audit;
 mod behind;
 mod branches;
 mod charts;
