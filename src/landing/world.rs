@@ -27,7 +27,12 @@ pub struct World<'a> {
     noted: RefCell<Noted>,
     /// Assessments by the address of their object: every image that a controller applies asks for the controller's.
     assessed: RefCell<HashMap<usize, (Assessment, Reads)>>,
+    /// The objects that are being assessed, by their addresses, outermost first.
+    underway: RefCell<Vec<usize>>,
 }
+
+/// How many objects may wait for one another in a chain. Real ones are a few deep; a longer one is anybody's who may write objects.
+const MAX_CHAIN: usize = 50;
 
 #[derive(Debug, Default)]
 struct Noted {
@@ -66,8 +71,8 @@ impl<'a> World<'a> {
     /// A cluster at one time.
     #[must_use]
     pub fn new(objects: &'a QueryIndex, now: Timestamp) -> Self {
-        let (noted, assessed) = (RefCell::default(), RefCell::default());
-        Self { now, stale_after: STALE_AFTER, all: objects, noted, assessed }
+        let (noted, assessed, underway) = (RefCell::default(), RefCell::default(), RefCell::default());
+        Self { now, stale_after: STALE_AFTER, all: objects, noted, assessed, underway }
     }
 
     /// Forgets what has been read so far.
@@ -86,7 +91,8 @@ impl<'a> World<'a> {
         key
     }
 
-    /// The assessment of an object; `assess` computes it the first time.
+    /// The assessment of an object; `assess` computes it the first time. One that waits for itself, through however many others, or for
+    /// very many in a chain, is unknown to whoever waits for it.
     pub(super) fn assessed(&self, object: &Object, assess: impl FnOnce() -> Assessment) -> Assessment {
         let kept = self.all.get(&object.key()).filter(|kept| std::ptr::eq(*kept, object));
         // An object elsewhere in memory may be dropped and its address used again.
@@ -95,8 +101,16 @@ impl<'a> World<'a> {
             self.noted.borrow_mut().add(&reads.keys, reads.everything);
             return found.clone();
         }
+        {
+            let mut underway = self.underway.borrow_mut();
+            if underway.contains(&address) || underway.len() >= MAX_CHAIN {
+                return Assessment::new(Verdict::Unknown);
+            }
+            underway.push(address);
+        }
         let outer = self.noted.take();
         let found = assess();
+        self.underway.borrow_mut().pop();
         let reads = self.noted.replace(outer).reads();
         self.noted.borrow_mut().add(&reads.keys, reads.everything);
         self.assessed.borrow_mut().insert(address, (found.clone(), reads));

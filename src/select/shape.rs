@@ -84,7 +84,10 @@ const PLATFORMS: [&str; 34] = [
     "ubuntu",
 ];
 const VERSION_WORDS: [&str; 3] = ["v", "ver", "version"];
-const CHANGES: [&str; 6] = ["cr", "issue", "merge", "mr", "pr", "pull"];
+/// Words before the number of a change.
+const CHANGES: [&str; 9] = ["cr", "gh", "issue", "merge", "mr", "pr", "pull", "task", "ticket"];
+/// First words of branches that somebody works on, and of those of other bots.
+const BRANCHES: [&str; 7] = ["bugfix", "dependabot", "feat", "feature", "fix", "hotfix", "renovate"];
 const SEPARATORS: [char; 3] = ['-', '_', '.'];
 
 /// A parsed tag. Two tags compare only within one family (see [`Shape::follows`]).
@@ -122,6 +125,10 @@ impl<'t> Shape<'t> {
         let word = prefix.trim_end_matches(SEPARATORS).rsplit(SEPARATORS).next().unwrap_or("");
         if is_digits(numbers) && contains(&CHANGES, word) {
             return Err("names a change, not a version");
+        }
+        let first = prefix.split(SEPARATORS).next().unwrap_or("");
+        if first.len() < prefix.len() && contains(&BRANCHES, first) {
+            return Err("names a branch, not a version");
         }
         let (pre, after) = read_prerelease(rest);
         let (suffix, counter) = read_counter(after);

@@ -581,6 +581,10 @@ fn the_shape_of_the_current_tag_decides() {
         ("20240115-abc123", &["20240115-abc123", "20240116-def456"], "20240115-abc123"),
         ("1.2.3-5-g1234567", &["1.2.3-6-g7654321"], "1.2.3-5-g1234567"),
         ("pr-41", &["pr-41", "pr-42"], "pr-41"),
+        ("gh-123", &["gh-123", "gh-124"], "gh-123"),
+        ("feature-123", &["feature-123", "feature-124"], "feature-123"),
+        ("hotfix-1.2.3", &["hotfix-1.2.3", "hotfix-1.2.4"], "hotfix-1.2.3"),
+        ("renovate-postgres-17", &["renovate-postgres-17", "renovate-postgres-18"], "renovate-postgres-17"),
         ("alpine3.18", &["alpine3.19", "alpine3.18"], "alpine3.18"),
         ("latest", &[], "-"),
     ] {

@@ -91,7 +91,8 @@ pub(super) fn cron_job(world: &World<'_>, object: &Object, it: &CronJob) -> Asse
     }
 }
 
-/// Without a visible run: a success after the template's last change is a success of that template.
+/// Without a visible run: the success of a run that was scheduled after the template's last change is a success of that template. When it
+/// succeeded says nothing alone: it may have begun with the template of before.
 fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
     let written = object.image_writers.iter().filter_map(|writer| writer.time).max();
     let synced = world.controllers(object).into_iter().filter_map(|controller| match &controller.body {
@@ -100,8 +101,9 @@ fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
         _ => None,
     });
     let written = written.or_else(|| synced.max());
+    let after = |time: Option<Timestamp>| time.zip(written).is_some_and(|(time, written)| time > written);
     match (it.last_successful, written) {
-        (Some(success), Some(written)) if success > written => Assessment::new(Verdict::Current),
+        (Some(_), Some(_)) if after(it.last_successful) && after(it.last_schedule) => Assessment::new(Verdict::Current),
         (Some(_), _) => unproven(object, "it has not been seen to succeed since its template changed"),
         (None, _) => unproven(object, "it has not run yet"),
     }

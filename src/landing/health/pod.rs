@@ -21,6 +21,8 @@ use crate::model::{Cause, CauseCode, Verdict};
 const CRASH_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 /// From this many restarts on, a running container is not taken to be up.
 const FLAPPING: i64 = 3;
+/// A container that ran for so long before it ended was well.
+const LONG_RUN: SignedDuration = SignedDuration::from_hours(1);
 /// A container has survived a crash if it has run this many times as long as before the crash, and at least this long.
 const SURVIVAL: (i32, SignedDuration) = (2, SignedDuration::from_secs(30));
 
@@ -133,29 +135,40 @@ fn container(at: &ContainerOf<'_>) -> Option<Assessment> {
             if (*started_at).max(end.finished_at).is_some_and(|time| at.world.since(time) >= CRASH_MEMORY) {
                 return None;
             }
+            let run = last_run(at);
+            if run >= LONG_RUN {
+                return None;
+            }
             let sure = end.reason == "OOMKilled" || at.status.restart_count >= 2;
-            Some(crashing(at, if sure { Verdict::Failed } else { Verdict::Progressing }))
+            Some(crashing(at, if sure && run < CRASH_MEMORY { Verdict::Failed } else { Verdict::Progressing }))
         }
         ContainerState::Terminated(_) | ContainerState::Unknown => None,
     }
 }
 
-/// Without a readiness probe, a container is ready as soon as it starts, even between two crashes.
+/// How long the run before the last restart has lasted; zero where that is not known.
+fn last_run(at: &ContainerOf<'_>) -> SignedDuration {
+    let run = at.status.last_terminated.as_ref().and_then(|end| end.started_at.zip(end.finished_at));
+    run.map_or(SignedDuration::ZERO, |(start, end)| end.duration_since(start).max(SignedDuration::ZERO))
+}
+
+/// Without a readiness probe, a container is ready as soon as it starts, even between two crashes. Restarts are counted over the pod's whole
+/// life: those of reboots, weeks apart, are no loop.
 fn flapping(at: &ContainerOf<'_>, started_at: Option<Timestamp>) -> Option<Assessment> {
     let end = at.status.last_terminated.as_ref();
     let ended_at = end.and_then(|end| end.finished_at);
     let began = started_at.max(ended_at);
-    if at.status.restart_count >= FLAPPING && began.is_none_or(|time| at.world.since(time) < CRASH_MEMORY) {
+    let run = last_run(at);
+    let recent = began.is_none_or(|time| at.world.since(time) < CRASH_MEMORY);
+    if at.status.restart_count >= FLAPPING && recent && run < CRASH_MEMORY {
         return Some(crashing(at, Verdict::Failed));
     }
     // After the first restart nobody knows yet whether it will hold.
-    if at.status.restart_count == 0 {
+    if at.status.restart_count == 0 || run >= LONG_RUN {
         return None;
     }
-    let run = end.and_then(|end| end.started_at.zip(end.finished_at));
-    let run = run.map(|(start, end)| end.duration_since(start).max(SignedDuration::ZERO));
     let (times, least) = SURVIVAL;
-    let survival = run.unwrap_or_default().checked_mul(times).unwrap_or(CRASH_MEMORY).clamp(least, CRASH_MEMORY);
+    let survival = run.checked_mul(times).unwrap_or(CRASH_MEMORY).clamp(least, CRASH_MEMORY);
     (at.world.since(began?) < survival).then(|| crashing(at, Verdict::Progressing))
 }
 
