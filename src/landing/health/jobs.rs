@@ -101,7 +101,7 @@ fn by_times(world: &World<'_>, object: &Object, it: &CronJob) -> Assessment {
         _ => None,
     });
     let written = written.or_else(|| synced.max());
-    let after = |time: Option<Timestamp>| time.zip(written).is_some_and(|(time, written)| time > written);
+    let after = |time: Option<jiff::Timestamp>| time.zip(written).is_some_and(|(time, written)| time > written);
     match (it.last_successful, written) {
         (Some(_), Some(_)) if after(it.last_successful) && after(it.last_schedule) => Assessment::new(Verdict::Current),
         (Some(_), _) => unproven(object, "it has not been seen to succeed since its template changed"),

@@ -27,7 +27,7 @@ pub struct Assessment {
 }
 
 impl Assessment {
-    fn new(verdict: Verdict) -> Self {
+    pub(super) fn new(verdict: Verdict) -> Self {
         Self { verdict, cause: None }
     }
 
