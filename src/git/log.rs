@@ -290,23 +290,27 @@ struct Walk<'a> {
     /// By time, then in the order in which they were found.
     queue: BinaryHeap<(i64, Reverse<usize>, ObjectId)>,
     pushed: usize,
+    /// How many commits in the queue are not painted: looked through for each commit, a queue of thousands, such as the parents of one
+    /// merge, would take the square of their number.
+    unpainted: usize,
     /// The branch, and the text that is looked for in messages.
     mark: Option<(&'a BranchName, &'a str)>,
 }
 
 impl<'a> Walk<'a> {
     fn new(mirror: &'a Mirror, repo: &'a gix::Repository) -> Self {
-        Self { mirror, repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0, mark: None }
+        Self { mirror, repo, seen: HashMap::new(), queue: BinaryHeap::new(), pushed: 0, unpainted: 0, mark: None }
     }
 
     fn run(&mut self, limit: usize, enough: usize) -> Result<Vec<ObjectId>, GitError> {
         let (mut newest, mut slack) = (Vec::new(), SLACK);
-        let unpainted = |walk: &Self| walk.queue.iter().any(|(_, _, id)| !walk.painted(id));
-        let mut open = unpainted(self);
         while let Some((_, _, id)) = self.queue.pop() {
             let painted = self.painted(&id);
-            if painted && !open {
-                slack -= 1;
+            // Once no unpainted commit is queued, none can come: parents of painted commits are painted.
+            match painted {
+                true if self.unpainted == 0 => slack -= 1,
+                true => {}
+                false => self.unpainted -= 1,
             }
             if slack == 0 || newest.len() >= enough {
                 break;
@@ -324,8 +328,6 @@ impl<'a> Walk<'a> {
             for parent in parents {
                 self.meet(parent, painted)?;
             }
-            // Once no unpainted commit is queued, none can come: parents of painted commits are painted.
-            open = open && unpainted(self);
         }
         newest.retain(|id| !self.painted(id));
         newest.truncate(limit);
@@ -343,6 +345,7 @@ impl<'a> Walk<'a> {
             self.queue.push((visited.time, Reverse(self.pushed), id));
             self.seen.insert(id, Visited { painted: paint, ..visited });
             self.pushed += 1;
+            self.unpainted += usize::from(!paint);
             return Ok(());
         }
         let mut to_paint = if paint { vec![id] } else { Vec::new() };
@@ -351,6 +354,8 @@ impl<'a> Walk<'a> {
                 visited.painted = true;
                 if visited.walked {
                     to_paint.extend(visited.parents.iter().copied());
+                } else {
+                    self.unpainted -= 1;
                 }
             }
         }

@@ -545,6 +545,47 @@ async fn history_is_that_of_git_log() {
     assert!(matches!(mirror.is_ancestor(&unknown, &tip).unwrap_err(), GitError::UnknownCommit { .. }));
 }
 
+/// A known merge of very many commits, each newer than what was pushed on top of it, waits in the queue as a whole.
+#[tokio::test]
+async fn a_merge_of_very_many_commits_is_walked_in_no_more_than_their_number() {
+    const PARENTS: usize = 16_000;
+    let folder = Folder::new();
+    let remote = folder.remote("r.git");
+    let mut input = String::new();
+    for n in 2..PARENTS + 2 {
+        input += &format!("commit refs/heads/x\nmark :{n}\ncommitter p <p@x> 4070908800 +0000\n");
+        input += &format!("data 5\n{n:05}\nreset refs/heads/x\n\n");
+    }
+    let marks = folder.path("marks");
+    git_with_input(
+        &remote,
+        &["fast-import", "--quiet", &format!("--export-marks={}", marks.display())],
+        input.as_bytes(),
+    );
+    let marks = fs::read_to_string(marks).unwrap();
+    let parents: Vec<&str> = marks.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    assert_eq!(parents.len(), PARENTS);
+    let tree = git(&remote, &["rev-parse", "main^{tree}"]);
+    let commit = |parents: &[&str], time: u64| {
+        let parents: String = parents.iter().map(|parent| format!("parent {parent}\n")).collect();
+        let by = format!("p <p@x> {time} +0000");
+        let text = format!("tree {tree}\n{parents}author {by}\ncommitter {by}\n\nx\n");
+        git_with_input(&remote, &["hash-object", "-t", "commit", "-w", "--stdin"], text.as_bytes())
+    };
+    let merge = commit(&parents, 1_700_000_001);
+    let above = commit(&[&merge], 1);
+    git(&remote, &["update-ref", MAIN, &above]);
+    let mirror = folder.mirror("m", remote.to_str().unwrap()).await;
+    let tip = fetched(&mirror).await;
+    let known = CommitId::parse(&merge).unwrap();
+    let begun = std::time::Instant::now();
+    let log = mirror.log(&tip, Some(&known), 100).unwrap();
+    // Looking through the queue for each took more than a minute.
+    let took = begun.elapsed();
+    assert_eq!(log.iter().map(|entry| &entry.id).collect::<Vec<_>>(), [&tip]);
+    assert!(took.as_secs() < 15, "{took:?}");
+}
+
 #[tokio::test]
 async fn merges_are_those_of_git_or_a_list_of_conflicts() {
     let folder = Folder::new();
