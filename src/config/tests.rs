@@ -353,7 +353,7 @@ fn patterns_are_bounded_in_a_file_and_across_files() {
         format!("policies: [{{ name: {name}, paths: [{paths}] }}]\n")
     };
     let many = parse_policies("p.yaml", &file("a", 700)).unwrap_err();
-    assert_eq!(many[0].message, "the file has more than 64 KiB of paths and images");
+    assert!(many[0].message.starts_with("the file has more than 64 KiB of paths and images ("), "{}", many[0].message);
     let (first, second) = (file("a", 400), file("b", 400));
     let (policies, diagnostics) = parse_policy_files([("1.yaml", first.as_str()), ("2.yaml", second.as_str())]);
     assert_eq!((policies.len(), diagnostics.len(), diagnostics[0].file.as_str()), (1, 1, "2.yaml"));

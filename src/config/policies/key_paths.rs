@@ -34,8 +34,10 @@ pub(super) fn patterns(policy: &Policy) -> usize {
 
 /// The size of what a policy declares.
 pub(super) fn bytes(policy: &Policy) -> usize {
-    let one =
-        |it: &KeyPath| it.files.iter().map(|file| file.as_str().len()).sum::<usize>() + it.place.to_string().len();
+    let one = |it: &KeyPath| {
+        it.files.iter().map(|file| file.as_str().len().max(super::LEAST_PATH)).sum::<usize>()
+            + it.place.to_string().len()
+    };
     policy.key_paths.iter().map(one).sum()
 }
 

@@ -30,9 +30,11 @@ const MAX_ENTRIES: usize = 1_000;
 /// Maximum number of policies in one repository, and of policies with a filter: each is kept compiled.
 const MAX_POLICIES: usize = 4_000;
 const MAX_FILTERS: usize = 1_000;
-/// Maximum size of all patterns in one repository's policies. Compiled, a wildcard takes about a thousand times its
-/// size, and anybody with write access to the repository may write these.
+/// Maximum size of all patterns in one repository's policies. Anybody with write access to the repository may write these.
 const MAX_PATTERNS: usize = 64 << 10;
+/// As how many bytes a pattern counts at least: each is compared with each file, and a glob of images takes thousands once compiled.
+const LEAST_PATH: usize = 16;
+const LEAST_GLOB: usize = 32;
 
 /// Parses the text of one policy file; `file_name` is its name in diagnostics and origins.
 ///
@@ -122,20 +124,26 @@ fn has_filter(policy: &Policy) -> bool {
 }
 
 fn pattern_bytes(policy: &Policy) -> usize {
-    let paths = policy.paths.iter().map(|pattern| pattern.as_str().len());
+    let paths = policy.paths.iter().map(|pattern| pattern.as_str().len().max(LEAST_PATH));
     let tags = policy.fields.tags.as_ref().map(|tags| &tags.value);
-    let ignore = tags.map_or(0, |tags| tags.ignore.iter().map(|glob| glob.as_str().len()).sum());
-    let images = policy.images.iter().map(|pattern| pattern.as_str().len());
+    let ignore = tags.map_or(0, |tags| tags.ignore.iter().map(|glob| glob.as_str().len().max(LEAST_GLOB)).sum());
+    let images = policy.images.iter().map(|pattern| pattern.as_str().len().max(LEAST_GLOB));
     paths.chain(images).chain([ignore, key_paths::bytes(policy)]).sum()
 }
 
 fn too_many_patterns() -> String {
-    format!("more than {} KiB of paths and images", MAX_PATTERNS / 1024)
+    format!(
+        "more than {} KiB of paths and images (each counts as {LEAST_PATH} bytes, and each image as {LEAST_GLOB}, at least); next: write \
+         fewer patterns that match more, such as `apps/{{app}}/**`",
+        MAX_PATTERNS / 1024
+    )
 }
 
 fn raw_pattern_bytes(policy: &raw::Policy) -> usize {
-    let images = policy.images.iter().flat_map(|images| &images.value);
-    policy.paths.value.iter().chain(images).map(|pattern| pattern.value.len()).sum()
+    let counted =
+        |all: &[At<String>], least: usize| all.iter().map(|pattern| pattern.value.len().max(least)).sum::<usize>();
+    let images = policy.images.iter().map(|images| counted(&images.value, LEAST_GLOB));
+    counted(&policy.paths.value, LEAST_PATH) + images.sum::<usize>()
 }
 
 fn build(file: &raw::PolicyFile, sink: &mut Sink<'_>) -> Vec<Policy> {

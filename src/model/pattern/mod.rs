@@ -5,22 +5,21 @@
 //! choice, and `{name}` captures one segment or a part of one (`values-{env}.yaml`). A backslash makes the next
 //! character literal. Captures are greedy: `{app}-{env}` reads `web-api-prod` as `web-api` and `prod`.
 //!
-//! A glob with captures is compiled to one regular expression, which matches in linear time whatever the pattern.
+//! A glob with captures is compiled to a [`program`], which takes little memory and is matched in bounded time whatever the pattern:
+//! anybody with write access to a repository may write thousands of them.
+
+mod program;
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 
-use regex::{Regex, RegexBuilder};
-
+use self::program::{Assembler, Class, Op, Program, Slot};
 use super::glob::{self, Glob, Separators};
 use super::{DOCKER_HUB, ImageName, RepoPath};
 
 /// Maximum length of a pattern; nobody writes longer ones by hand, and the compiled size grows with the length.
 const MAX_PATTERN: usize = 1024;
-/// Maximum size of a compiled pattern in bytes; typical ones take four to eight thousand.
-const MAX_COMPILED: usize = 1 << 16;
-/// The group of the compiled expression before a final `**`; capture names cannot start with `_`.
-const ANCHOR: &str = "__anchor";
+/// Maximum number of `*`, `**` and captures in a path pattern: what matching costs grows with them.
+const MAX_LOOPS: usize = 64;
 /// Names with a predefined meaning in group templates.
 const RESERVED: [&str; 4] = ["policy", "image", "overlay", "environment"];
 
@@ -58,8 +57,11 @@ pub struct Captures {
 #[derive(Debug, Clone)]
 pub struct PathPattern {
     text: String,
-    regex: Regex,
-    captures: Vec<String>,
+    program: Program,
+    /// Names, each with its slots in the program.
+    captures: Box<[String]>,
+    slots: Box<[[u32; 2]]>,
+    anchor: Option<[u32; 2]>,
     file_is_overlay: bool,
     names_files: bool,
 }
@@ -86,29 +88,30 @@ impl PathPattern {
         check_segments(text, &segments).map_err(bad)?;
         let mut compiler = Compiler::default();
         compiler.pattern(&segments).map_err(bad)?;
-        let regex = RegexBuilder::new(&compiler.regex)
-            .dot_matches_new_line(true)
-            .size_limit(MAX_COMPILED)
-            .dfa_size_limit(MAX_COMPILED)
-            .build()
-            .map_err(|_| bad("it is too complex".to_owned()))?;
+        if compiler.program.loops() > MAX_LOOPS {
+            return Err(bad(format!("it is too complex: it has more than {MAX_LOOPS} wildcards and captures")));
+        }
         let last = segments.last().copied().unwrap_or_default();
         Ok(Self {
             text: text.to_owned(),
-            regex,
+            program: compiler.program.finish(),
             file_is_overlay: compiler.captures_in_file_name,
             names_files: names_files(last),
-            captures: compiler.captures,
+            captures: compiler.captures.into(),
+            slots: compiler.slots.into(),
+            anchor: compiler.anchor,
         })
     }
 
     /// What the pattern captures from `path`, or `None` if it does not match.
     #[must_use]
     pub fn matches(&self, path: &RepoPath) -> Option<Captures> {
-        let found = self.regex.captures(path.as_str())?;
-        let text = |name: &str| found.name(name).map(|m| m.as_str().to_owned());
-        let values = self.captures.iter().filter_map(|name| Some((name.clone(), text(name)?))).collect();
-        let anchor = text(ANCHOR);
+        let found = self.program.run(path.as_str())?;
+        let place = |slot: u32| -> Slot { found.get(slot as usize).copied().flatten() };
+        let text = |[from, to]: [u32; 2]| path.as_str().get(place(from)?..place(to)?).map(str::to_owned);
+        let captured = self.captures.iter().zip(&self.slots);
+        let values = captured.filter_map(|(name, slots)| Some((name.clone(), text(*slots)?))).collect();
+        let anchor = self.anchor.and_then(text);
         let overlay = match &anchor {
             _ if self.file_is_overlay => without_extension(path.as_str()).to_owned(),
             Some(anchor) if self.captures.iter().any(|name| name == "app") => anchor.clone(),
@@ -182,11 +185,14 @@ pub(crate) fn without_extension(path: &str) -> &str {
     }
 }
 
-/// Compiles a pattern's segments into one regular expression.
+/// Compiles a pattern's segments into one program.
 #[derive(Default)]
 struct Compiler {
-    regex: String,
+    program: Assembler,
     captures: Vec<String>,
+    slots: Vec<[u32; 2]>,
+    /// The slots of what is before a final `**`, if that is the only one.
+    anchor: Option<[u32; 2]>,
     captures_in_file_name: bool,
 }
 
@@ -194,28 +200,32 @@ impl Compiler {
     fn pattern(&mut self, segments: &[&str]) -> Result<(), String> {
         let last = segments.len() - 1;
         let anchored = last > 0 && segments.iter().position(|segment| *segment == "**") == Some(last);
-        self.regex.push('^');
-        if anchored {
-            self.regex.push_str("(?P<__anchor>");
+        self.anchor = anchored.then(|| self.program.slots());
+        if let Some([from, _]) = self.anchor {
+            self.program.push(Op::Save(from));
         }
         for (index, segment) in segments.iter().enumerate() {
             match (*segment == "**", index == last) {
-                (true, true) => self.regex.push_str(".+"),
-                (true, false) => self.regex.push_str("(?:.+/)?"),
+                (true, true) => self.program.some_of(Op::Any),
+                (true, false) => {
+                    let none = self.program.either();
+                    self.program.some_of(Op::Any);
+                    self.program.push(Op::Is('/'));
+                    self.program.otherwise_here(none);
+                }
                 (false, at_end) => {
                     let before = self.captures.len();
                     self.segment(segment, true)?;
                     self.captures_in_file_name = at_end && self.captures.len() > before;
-                    if anchored && index + 1 == last {
-                        self.regex.push(')');
+                    if let Some([_, to]) = self.anchor.filter(|_| index + 1 == last) {
+                        self.program.push(Op::Save(to));
                     }
                     if !at_end {
-                        self.regex.push('/');
+                        self.program.push(Op::Is('/'));
                     }
                 }
             }
         }
-        self.regex.push('$');
         Ok(())
     }
 
@@ -226,24 +236,20 @@ impl Compiler {
         while let Some(c) = rest.chars().next() {
             rest = &rest[c.len_utf8()..];
             match c {
-                '*' => self.regex.push_str("[^/]*"),
-                '?' => self.regex.push_str("[^/]"),
+                '*' => self.program.any_number_of(Op::InSegment),
+                '?' => self.program.push(Op::InSegment),
                 '[' => rest = self.class(rest)?,
                 '{' => rest = self.brace(rest, captures)?,
                 '}' => return Err("a `}` has no `{`".to_owned()),
                 '\\' => {
                     let Some(next) = rest.chars().next() else { return Err("it ends with a backslash".to_owned()) };
-                    self.literal(next);
+                    self.program.push(Op::Is(next));
                     rest = &rest[next.len_utf8()..];
                 }
-                _ => self.literal(c),
+                _ => self.program.push(Op::Is(c)),
             }
         }
         Ok(())
-    }
-
-    fn literal(&mut self, c: char) {
-        self.regex.push_str(&regex::escape(c.encode_utf8(&mut [0; 4])));
     }
 
     /// Parses the text after a `[`; returns the text after the closing `]`.
@@ -260,8 +266,8 @@ impl Compiler {
         if body[..end].is_empty() {
             return Err("a `[]` is empty".to_owned());
         }
-        self.regex.push_str(if negated { "[^/" } else { "[" });
         let members: Vec<char> = body[..end].chars().collect();
+        let mut ranges = Vec::new();
         let mut at = 0;
         while at < members.len() {
             let low = members[at];
@@ -269,11 +275,10 @@ impl Compiler {
             if high < low {
                 return Err(format!("the range `{low}-{high}` is backwards"));
             }
-            // `/` can only be reached by a range such as `.-9`; a class never matches it.
-            let _ = write!(self.regex, "\\u{{{:X}}}-\\u{{{:X}}}", u32::from(low), u32::from(high));
+            ranges.push((low, high));
             at += if high == low && !(at + 2 < members.len() && members[at + 1] == '-') { 1 } else { 3 };
         }
-        self.regex.push_str(if negated { "]" } else { "--[/]]" });
+        self.program.push(Op::Class(Box::new(Class { except: negated, ranges: ranges.into() })));
         Ok(&body[end + 1..])
     }
 
@@ -302,16 +307,16 @@ impl Compiler {
             self.capture(&rest[..end], captures)?;
             return Ok(&rest[end + 1..]);
         }
-        self.regex.push_str("(?:");
-        let mut start = 0;
-        for comma in commas.into_iter().chain([end]) {
-            if start > 0 {
-                self.regex.push('|');
-            }
+        let (mut start, mut ends) = (0, Vec::new());
+        for comma in commas {
+            let next = self.program.either();
             self.segment(&rest[start..comma], false)?;
+            ends.push(self.program.jump());
+            self.program.otherwise_here(next);
             start = comma + 1;
         }
-        self.regex.push(')');
+        self.segment(&rest[start..end], false)?;
+        ends.into_iter().for_each(|jump| self.program.land_here(jump));
         Ok(&rest[end + 1..])
     }
 
@@ -335,7 +340,11 @@ impl Compiler {
         if self.captures.iter().any(|other| other == name) {
             return Err(format!("`{{{name}}}` is captured twice"));
         }
-        let _ = write!(self.regex, "(?P<{name}>[^/]+)");
+        let [from, to] = self.program.slots();
+        self.program.push(Op::Save(from));
+        self.program.some_of(Op::InSegment);
+        self.program.push(Op::Save(to));
+        self.slots.push([from, to]);
         self.captures.push(name.to_owned());
         Ok(())
     }

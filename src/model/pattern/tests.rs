@@ -65,6 +65,10 @@ fn captures_and_overlays() {
 
 #[test]
 fn a_pattern_that_would_take_much_memory_is_refused() {
+    // Compiled to regular expressions, such patterns of a repository took gigabytes.
+    let sizes = ["a", "?", "{a}", "**/*.{yaml,yml}"].map(|text| PathPattern::parse(text).unwrap().program.bytes());
+    assert!(sizes.iter().all(|bytes| *bytes < 1_000), "{sizes:?}");
+    assert!(PathPattern::parse(&"?".repeat(1_000)).unwrap().program.bytes() < 20_000);
     assert!(PathPattern::parse(&"*a".repeat(500)).unwrap_err().reason.contains("too complex"));
     assert!(PathPattern::parse(&"a".repeat(MAX_PATTERN + 1)).unwrap_err().reason.contains("longer than"));
 }
@@ -123,6 +127,99 @@ proptest! {
             prop_assert!(pattern.matches(&itself).is_some());
             if let Ok(path) = RepoPath::parse(&other) {
                 prop_assert_eq!(pattern.matches(&path).is_some(), other == text);
+            }
+        }
+    }
+}
+
+/// What a pattern is as a regular expression: the meaning that it is documented to have.
+mod reference {
+    use std::collections::BTreeMap;
+
+    pub(super) fn compiled(pattern: &str) -> regex::Regex {
+        let segments: Vec<&str> = pattern.split('/').collect();
+        let last = segments.len() - 1;
+        let anchored = last > 0 && segments.iter().position(|segment| *segment == "**") == Some(last);
+        let mut regex = String::from(if anchored { "^(?P<__anchor>" } else { "^" });
+        for (index, one) in segments.iter().enumerate() {
+            match (*one == "**", index == last) {
+                (true, true) => regex += ".+",
+                (true, false) => regex += "(?:.+/)?",
+                (false, at_end) => {
+                    regex += &segment(one);
+                    regex += if anchored && index + 1 == last { ")" } else { "" };
+                    regex += if at_end { "" } else { "/" };
+                }
+            }
+        }
+        regex += "$";
+        regex::RegexBuilder::new(&regex).dot_matches_new_line(true).build().unwrap()
+    }
+
+    pub(super) fn matches(regex: &regex::Regex, path: &str) -> Option<BTreeMap<String, String>> {
+        let found = regex.captures(path)?;
+        let names = regex.capture_names().flatten();
+        let text = |name: &str| Some((name.to_owned(), found.name(name)?.as_str().to_owned()));
+        Some(names.filter_map(text).collect())
+    }
+
+    /// Of the pieces that the test below puts together.
+    fn segment(text: &str) -> String {
+        let (mut regex, mut chars, mut depth) = (String::new(), text.chars().peekable(), 0);
+        while let Some(c) = chars.next() {
+            match c {
+                '*' => regex += "[^/]*",
+                '?' => regex += "[^/]",
+                '[' => {
+                    let except = chars.next_if_eq(&'!').is_some();
+                    let members: String = chars.by_ref().take_while(|c| *c != ']').collect();
+                    regex += &if except { format!("[^/{members}]") } else { format!("[{members}--[/]]") };
+                }
+                '{' if chars.peek().is_some_and(char::is_ascii_uppercase) => {
+                    let name: String = chars.by_ref().take_while(|c| *c != '}').collect();
+                    regex += &format!("(?P<{name}>[^/]+)");
+                }
+                '{' => {
+                    depth += 1;
+                    regex += "(?:";
+                }
+                ',' if depth > 0 => regex.push('|'),
+                '}' => {
+                    depth -= 1;
+                    regex.push(')');
+                }
+                c => regex += &regex::escape(c.encode_utf8(&mut [0; 4])),
+            }
+        }
+        regex
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4_000))]
+
+    /// Matches and captures are those of the regular expression.
+    #[test]
+    fn patterns_are_matched_as_greedy_regular_expressions(
+        segments in prop::collection::vec(
+            prop_oneof![
+                2 => Just("**".to_owned()),
+                8 => "(a|b|-|ä|\\*b|a\\*|\\?|\\[ab\\]|\\[!a\\]|\\[\\.-b\\]|\\{a,bb\\}|\\{a,\\{b,a\\*\\},\\?b\\}|\\{A\\}|\\{B\\}){1,4}",
+            ],
+            1..5,
+        ),
+        paths in prop::collection::vec("(a|b|-|ä|/){1,12}", 12),
+    ) {
+        let text = segments.join("/");
+        // Two wildcards in a row are no segment's, and a name is captured once.
+        if let Ok(pattern) = PathPattern::parse(&text) {
+            let regex = reference::compiled(&text);
+            for path in paths.iter().filter_map(|path| RepoPath::parse(path).ok()) {
+                let found = pattern.matches(&path).map(|found| {
+                    let anchor = found.anchor.map(|anchor| ("__anchor".to_owned(), anchor));
+                    found.values.into_iter().chain(anchor).collect()
+                });
+                prop_assert_eq!(found, reference::matches(&regex, path.as_str()), "{} of {}", text, path);
             }
         }
     }
