@@ -58,6 +58,8 @@ pub struct Reached<'r> {
     pub charts: Vec<BuildRoot<'r>>,
     /// Whether there were more than [`MAX_ROOTS`].
     pub truncated: bool,
+    /// How many links were followed: what finding this has cost.
+    pub followed: usize,
 }
 
 impl Reach {
@@ -216,6 +218,7 @@ impl<'r> Search<'r> {
     /// Visits all that name a file or folder.
     fn named(&mut self, what: &str) {
         for (file, field) in self.reach.named_by.get(what).map_or(&[][..], Vec::as_slice) {
+            self.found.followed += 1;
             let (folder, _) = file.rsplit_once('/').unwrap_or(("", file));
             if *field == LinkField::ChartDependency {
                 self.chart(folder, Some(*field));

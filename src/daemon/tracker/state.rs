@@ -33,7 +33,7 @@ use crate::plan::{Declared, SoakStates};
 use super::Rows;
 use super::cluster_view::{ClusterDelta, ClusterInPass, ClusterView, WatchedCluster};
 use super::events::Unwell;
-use super::judge::{ImageInPass, Past, Source, Watched, by_name, overrides, sources};
+use super::judge::{Builds, ImageInPass, Overrun, Past, Source, Watched, by_name, overrides, sources};
 use super::memory::RowMemory;
 use super::pre_merge;
 use super::view::{BranchView, View};
@@ -114,6 +114,8 @@ struct BranchState {
     sources: HashMap<PinKey, Source>,
     /// In the order of declaration.
     images: Vec<ImageState>,
+    /// Whether it was not found out for all of them what watches them, because that takes too long.
+    overran: bool,
 }
 
 #[derive(Debug, Default)]
@@ -209,7 +211,8 @@ impl TrackerState {
             for (branch, state) in view.branches.iter().zip(branches) {
                 let named = LazyCell::new(|| by_name(branch));
                 let overrides = LazyCell::new(|| overrides(branch));
-                let BranchState { sources, images, .. } = state;
+                let builds = Builds::new(&branch.reach);
+                let BranchState { sources, images, overran, .. } = state;
                 for (image, state) in branch.declared.iter().zip(images) {
                     let swept = everything || slice.contains(&number);
                     number += 1;
@@ -224,10 +227,13 @@ impl TrackerState {
                     let judge = || {
                         #[cfg(test)]
                         assert_ne!(self.poisoned, Some(number - 1), "on purpose");
-                        if watchers || swept || !state.judged {
+                        // In turn, with all that a pass may take, each would be found; beside the others of the last full pass, that
+                        // would be known now and then.
+                        let in_turn = swept && !*overran;
+                        if watchers || everything || in_turn || !state.judged {
                             let found = clusters.iter().zip(&*indexes);
                             let found: Vec<Watched> =
-                                found.map(|(cluster, index)| it.watched(cluster, index, &named)).collect();
+                                found.map(|(cluster, index)| it.watched(cluster, index, &named, &builds)).collect();
                             due |= found != state.watched;
                             state.watched = found;
                         }
@@ -244,6 +250,8 @@ impl TrackerState {
                     }
                     any |= due;
                 }
+                // Where only some were asked about, the others are as they were.
+                *overran = builds.overran() || (*overran && !(watchers || everything));
             }
         }
         any
@@ -294,6 +302,12 @@ impl TrackerState {
         let mut problems: Vec<String> = unreadable
             .flat_map(|view| view.outcome.problems.iter().map(|it| format!("{}: {}", view.name, it.problem.message)))
             .collect();
+        let branches =
+            self.repositories.values().flat_map(|it| it.view.branches.iter().zip(&it.branches).map(move |of| (it, of)));
+        let overran = branches.filter(|(_, (_, state))| state.overran);
+        problems.extend(
+            overran.map(|(it, (branch, _))| format!("{}: branch {}: {}", it.view.name, branch.name, Overrun::why())),
+        );
         problems.extend(self.clusters.iter().flat_map(ClusterView::troubles));
         let unwell = rows.iter_mut().flat_map(|row| {
             let cluster = row.tracked.cluster.clone().unwrap_or_default();
@@ -340,7 +354,7 @@ impl BranchState {
             Some(state)
         };
         let images = branch.declared.iter().map(of).map(Option::unwrap_or_default).collect();
-        Self { tip, declared: Arc::clone(&branch.declared), sources, images }
+        Self { tip, declared: Arc::clone(&branch.declared), sources, images, overran: false }
     }
 }
 

@@ -220,6 +220,56 @@ async fn an_object_at_which_the_index_breaks_off_is_named_and_the_others_are_jud
     assert_eq!((live(&passed.rows)[2].as_str(), passed.rows.problems.len()), ("web 1.2.3", 0));
 }
 
+/// A branch with a long chain of overlays, each of which sets the versions of many images anew.
+fn chain(overlays: usize, images: usize) -> BranchView {
+    let name = BranchName::parse("main").unwrap();
+    let images: String = (0..images).map(|n| format!("  - {{ name: ghcr.io/acme/i{n}, newTag: 1.0.0 }}\n")).collect();
+    let file = |n: usize| FileChange::File {
+        path: RepoPath::parse(&format!("o/{n}/kustomization.yaml")).unwrap(),
+        bytes: format!("resources: [../{}]\nimages:\n{images}", n.saturating_sub(1)).into_bytes(),
+    };
+    let mut index = PinIndex::new();
+    index.update((0..overlays).map(file).collect());
+    let pins = index.pins(&|_| false).pins;
+    let shared: Vec<_> = pins.iter().cloned().map(Arc::new).collect();
+    let policy = "policies:\n  - { name: all, paths: [\"**\"], write: commit }\n";
+    let (policies, wrong) = crate::config::parse_policy_files([("p.yaml", policy)]);
+    assert_eq!(wrong, []);
+    BranchView {
+        declared: Arc::new(declared(&name, &shared, &PolicySet::new(policies))),
+        pins: Arc::new(pins),
+        reach: Arc::new(index.reach().clone()),
+        ..branch("main", &[])
+    }
+}
+
+#[tokio::test]
+async fn a_repository_whose_kustomizations_build_too_much_is_named_and_the_others_are_judged() {
+    const OVERLAYS: usize = 400;
+    let folder = tempfile::tempdir().unwrap();
+    let (mut stage, mut manifests) = (Stage::new(), manifests());
+    manifests.push(application("all", &format!("o/{}", OVERLAYS - 1)));
+    let deploys = view(folder.path()).await;
+    let chains = View { name: "chains".to_owned(), branches: vec![chain(OVERLAYS, 25)], ..deploys.clone() };
+    let passed = stage.pass(&manifests, vec![chains, deploys], Depth::Changes).unwrap();
+    let (of_chains, of_deploys): (Vec<_>, Vec<_>) =
+        passed.rows.rows.iter().cloned().partition(|row| row.repository == "chains");
+    let of_deploys = Rows { rows: of_deploys, problems: Vec::new(), at: at(0) };
+    assert_eq!(live(&of_deploys), ["api 1.2.3", "jobs 1.2.3", "web 1.2.3"]);
+    let [problem] = &passed.rows.problems[..] else { panic!("{:?}", passed.rows.problems) };
+    assert!(problem.starts_with("chains: branch main: ") && problem.contains("next: "), "{problem}");
+    let unknown = |row: &&crate::model::Tracked| {
+        let said = |cause: &crate::model::Cause| cause.evidence.iter().any(|said| said.contains("does not trace"));
+        row.landing.state == State::Unknown && row.landing.cause.as_ref().is_some_and(said)
+    };
+    let (before, all) = (of_chains.iter().filter(unknown).count(), of_chains.len());
+    assert!(before > 1_000, "{before} of {all}");
+    // Those whose turn it is are not known for a while.
+    let passed = stage.pass(&manifests, Vec::new(), Depth::Slice(OVERLAYS * 25)).unwrap();
+    assert_eq!(passed.rows.rows.iter().filter(unknown).count(), before);
+    assert_eq!(passed.rows.problems.len(), 1);
+}
+
 #[tokio::test]
 async fn a_cluster_that_cannot_be_taken_in_is_told_and_tried_again_after_growing_pauses() {
     let folder = tempfile::tempdir().unwrap();

@@ -36,7 +36,7 @@ pub use index::{Coverage, KindCoverage, WATCHING, WatcherIndex};
 pub use memory::WatchMemory;
 pub use revision::Follows;
 pub use say::{Blind, Miss, NearMiss};
-pub use search::watchers;
+pub use search::{watchers, watchers_of};
 pub use spec_unchanged::spec_unchanged;
 
 /// The addresses that controllers may use for a repository.

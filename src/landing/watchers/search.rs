@@ -18,8 +18,13 @@ const MAX_TOLD: usize = 5;
 /// Finds the watchers of a file.
 #[must_use]
 pub fn watchers(place: &WatchedFile<'_>, index: &WatcherIndex<'_>) -> FoundWatchers {
-    let reached = place.tree.of(place.path);
-    let mut search = Search::new(place, index, &reached);
+    watchers_of(place, &place.tree.of(place.path), index)
+}
+
+/// The same, where it is known what is built from the file.
+#[must_use]
+pub fn watchers_of(place: &WatchedFile<'_>, reached: &Reached<'_>, index: &WatcherIndex<'_>) -> FoundWatchers {
+    let mut search = Search::new(place, index, reached);
     let folders = search.folders();
     for address in &place.repository.addresses {
         if let Some(entries) = index.repositories.get(address) {

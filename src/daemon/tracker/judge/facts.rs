@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::git::{Ancestry, GitError, Mirror, PinKey, ValueAt};
 use crate::landing::flapping::FlapSample;
-use crate::landing::watchers::{self, WatchedFile, Watcher, WatcherIndex};
+use crate::landing::watchers::{WatchedFile, Watcher, WatcherIndex, watchers_of};
 use crate::landing::{Contains, Git, Question, RevisionFact, Scope, World};
 use crate::model::observation::{Object, ObjectKey};
 use crate::model::{CommitId, ImageName, ImageReference, Pin, Version};
 use crate::plan::Declared;
 
 use super::super::cluster_view::ClusterInPass;
+use super::builds::{Builds, Overrun};
 use super::{ImageInPass, Watching};
 
 /// Maximum number of cached file values; half of them are dropped when it is reached.
@@ -47,23 +48,29 @@ impl ImageInPass<'_> {
     }
 
     /// Versions of the same image that other places make the same controllers apply.
+    ///
+    /// # Errors
+    /// If finding them takes more than a branch may cause.
     pub(super) fn others(
         &self,
-        index: &WatcherIndex<'_>,
-        own: &[Watcher],
+        (index, own): (&WatcherIndex<'_>, &[Watcher]),
         named: &HashMap<&ImageName, Vec<&Declared>>,
-    ) -> Vec<Version> {
-        let applied = |other: &&&Declared| {
-            other.pins.iter().any(|pin| {
-                let place = WatchedFile::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
-                watchers::watchers(&place, index)
-                    .controllers()
-                    .is_some_and(|found| found.iter().any(|key| own.iter().any(|watcher| watcher.object == *key)))
-            })
-        };
+        builds: &Builds<'_>,
+    ) -> Result<Vec<Version>, Overrun> {
+        let is_own = |key: &ObjectKey| own.iter().any(|watcher| watcher.object == *key);
         let same = named.get(&self.image.name).into_iter().flatten();
-        let others = same.filter(|other| other.version != self.image.version).filter(applied);
-        others.map(|other| other.version.clone()).collect()
+        let mut versions = Vec::new();
+        for other in same.filter(|other| other.version != self.image.version) {
+            for pin in &other.pins {
+                let place = WatchedFile::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin);
+                let found = watchers_of(&place, &*builds.of(&pin.path)?, index);
+                if found.controllers().is_some_and(|found| found.iter().any(is_own)) {
+                    versions.push(other.version.clone());
+                    break;
+                }
+            }
+        }
+        Ok(versions)
     }
 
     /// What Git says about the revisions that controllers name.

@@ -10,15 +10,18 @@ use jiff::Timestamp;
 
 use crate::git::{GitError, History, PinKey, ValueOrigin};
 use crate::landing::row::{LAND_WITHIN, PlaceKey, Row, RowSubject};
-use crate::landing::watchers::{FoundWatchers, Via, WatchMemory, WatchedFile, Watcher, WatcherIndex, watchers};
+use crate::landing::watchers::{FoundWatchers, Via, WatchMemory, WatchedFile, Watcher, WatcherIndex, watchers_of};
 use crate::landing::{judge, orphan};
-use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, Rung, State, Version};
+use crate::model::{BranchName, CauseCode, CommitId, ImageName, Landing, Pin, PinRole, RepoPath, Rung, State, Version};
 use crate::plan::Declared;
 
 use super::cluster_view::{ClusterInPass, distrust};
 use super::view::{BranchView, View};
 
+mod builds;
 mod facts;
+
+pub(super) use builds::{Builds, Overrun};
 
 /// Maximum number of objects per row whose Events are requested.
 const MAX_UNWELL: usize = 3;
@@ -227,10 +230,21 @@ impl<'l> ImageInPass<'l> {
         cluster: &ClusterInPass<'_>,
         index: &WatcherIndex<'_>,
         named: &HashMap<&ImageName, Vec<&Declared>>,
+        builds: &Builds<'_>,
     ) -> Watched {
         if !cluster.runs(self.image.environment.as_ref()) {
             return Watched::Elsewhere;
         }
+        // Some of its pins may have been found: what watches the others may run another version.
+        self.watchers(index, named, builds).unwrap_or_else(|Overrun| Watched::CannotTell(vec![Overrun::why()]))
+    }
+
+    fn watchers(
+        &self,
+        index: &WatcherIndex<'_>,
+        named: &HashMap<&ImageName, Vec<&Declared>>,
+        builds: &Builds<'_>,
+    ) -> Result<Watched, Overrun> {
         let (mut overridden, mut near, mut why) = (false, Vec::new(), Vec::new());
         let mut places: Vec<Watching> = Vec::new();
         for pin in &self.image.pins {
@@ -238,18 +252,21 @@ impl<'l> ImageInPass<'l> {
                 source_ignore: &self.branch.source_ignore,
                 ..WatchedFile::of(&self.view.repository, &self.branch.name, &self.branch.reach, pin)
             };
-            match watchers(&place, index) {
-                FoundWatchers::By { watchers, .. } => {
-                    let counts = |watcher: &Watcher| match &watcher.via {
-                        Via::Kustomization(folder, Some(_)) => {
-                            pin.path.parent() == folder || !self.is_overridden(pin, folder)
-                        }
-                        _ => true,
-                    };
-                    let watchers: Vec<Watcher> = watchers.into_iter().filter(counts).collect();
+            match watchers_of(&place, &*builds.of(&pin.path)?, index) {
+                FoundWatchers::By { watchers: found, .. } => {
+                    let mut watchers = Vec::new();
+                    for watcher in found {
+                        let counts = match &watcher.via {
+                            Via::Kustomization(folder, Some(_)) => {
+                                pin.path.parent() == folder || !self.is_overridden(pin, folder, builds)?
+                            }
+                            _ => true,
+                        };
+                        watchers.extend(counts.then_some(watcher));
+                    }
                     overridden |= watchers.is_empty();
                     if !watchers.is_empty() && !places.iter().any(|other| other.watchers == watchers) {
-                        let others = self.others(index, &watchers, named);
+                        let others = self.others((index, &watchers), named, builds)?;
                         places.push(Watching { pin: Arc::clone(pin), watchers, others });
                     }
                 }
@@ -258,27 +275,31 @@ impl<'l> ImageInPass<'l> {
             }
         }
         if !places.is_empty() {
-            return Watched::By(places);
+            return Ok(Watched::By(places));
         }
-        match (overridden, why.is_empty()) {
+        Ok(match (overridden, why.is_empty()) {
             (true, _) => Watched::Overridden,
             (false, false) => Watched::CannotTell(why),
             (false, true) => Watched::Orphan(near),
-        }
+        })
     }
 
     /// Whether a kustomization between a file and the watched folder sets the version of its image.
-    fn is_overridden(&self, pin: &Pin, watched: &str) -> bool {
-        let built = self.branch.reach.of(&pin.path);
-        built.kustomizations.iter().map(|root| root.folder).any(|folder| {
-            let leads = || {
-                let file = crate::model::RepoPath::parse(&format!("{folder}/kustomization.yaml"));
-                let above =
-                    file.map(|file| self.branch.reach.of(&file).kustomizations.iter().any(|it| it.folder == watched));
-                folder == watched || above.unwrap_or(false)
-            };
-            folder != pin.path.parent() && self.overrides.contains(&(folder, &pin.name)) && leads()
-        })
+    fn is_overridden(&self, pin: &Pin, watched: &str, builds: &Builds<'_>) -> Result<bool, Overrun> {
+        let built = builds.of(&pin.path)?;
+        for folder in built.kustomizations.iter().map(|root| root.folder) {
+            if folder == pin.path.parent() || !self.overrides.contains(&(folder, &pin.name)) {
+                continue;
+            }
+            if folder == watched {
+                return Ok(true);
+            }
+            let Ok(file) = RepoPath::parse(&format!("{folder}/kustomization.yaml")) else { continue };
+            if builds.of(&file)?.kustomizations.iter().any(|root| root.folder == watched) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     pub(super) fn row(&self, cluster: Option<&str>, landing: Landing) -> Row {
