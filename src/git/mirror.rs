@@ -385,7 +385,8 @@ impl Mirror {
     }
 
     /// Whether an earlier fetch may have left out files.
-    pub(super) fn may_lack_files(&self) -> bool {
+    #[must_use]
+    pub fn may_lack_files(&self) -> bool {
         self.inner.remote.url.transport().filters() && self.inner.folder.is_partial()
     }
 

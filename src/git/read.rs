@@ -15,6 +15,9 @@ pub(super) const MAX_COMMIT: u64 = 16 << 20;
 /// From this many on, contents are read by several threads.
 const PARALLEL_FROM: usize = 512;
 
+/// How many files one conversation with the remote fetches: their names are held several times meanwhile.
+const FETCHED_AT_ONCE: usize = 20_000;
+
 impl Mirror {
     /// The ref's (full name) value at the last fetch or push; `None`: the remote did not have it.
     ///
@@ -64,6 +67,14 @@ impl Mirror {
     /// If one cannot be read.
     pub fn read_blobs(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
         self.complete(ids.iter().map(|id| id.0))?;
+        self.read_present(ids)
+    }
+
+    /// The same of contents that are in the mirror: nothing is fetched, so that it may be called by who keeps others waiting.
+    ///
+    /// # Errors
+    /// If one cannot be read, or is not there.
+    pub fn read_present(&self, ids: &[BlobId]) -> Result<Vec<Blob>, GitError> {
         if ids.len() < PARALLEL_FROM {
             return self.read_some(ids);
         }
@@ -103,6 +114,42 @@ impl Mirror {
     /// If one is missing.
     pub fn blob_sizes(&self, ids: &[BlobId]) -> Result<Vec<u64>, GitError> {
         self.complete(ids.iter().map(|id| id.0))?;
+        self.sizes_present(ids)
+    }
+
+    /// Those of these contents that an earlier fetch left out, because they are large.
+    ///
+    /// # Errors
+    /// If the mirror is damaged.
+    pub fn left_out(&self, ids: impl IntoIterator<Item = BlobId>) -> Result<Vec<BlobId>, GitError> {
+        if !self.may_lack_files() {
+            return Ok(Vec::new());
+        }
+        Ok(self.lacking(ids.into_iter().map(|id| id.0))?.into_iter().map(BlobId).collect())
+    }
+
+    /// Fetches those of these contents that an earlier fetch left out. The remote may take as long as its time limit permits: call it
+    /// where nobody waits.
+    ///
+    /// # Errors
+    /// If the remote does not answer, or does not send them.
+    pub fn fetch_left_out(&self, ids: &[BlobId]) -> Result<(), GitError> {
+        for some in ids.chunks(FETCHED_AT_ONCE) {
+            self.complete(some.iter().map(|id| id.0))?;
+        }
+        let lacking = self.left_out(ids.iter().copied())?.len();
+        if lacking == 0 {
+            return Ok(());
+        }
+        let message = format!("it has not sent {lacking} files of its own commits that it was asked for");
+        Err(GitError::Protocol { remote: self.remote().to_owned(), message })
+    }
+
+    /// The same as [`Mirror::blob_sizes`] of contents that are in the mirror: nothing is fetched.
+    ///
+    /// # Errors
+    /// If one is missing.
+    pub fn sizes_present(&self, ids: &[BlobId]) -> Result<Vec<u64>, GitError> {
         let repo = self.repo()?;
         let size =
             |id: &BlobId| repo.find_header(id.0).map(|header| header.size()).map_err(|error| self.damage(&error));

@@ -13,7 +13,7 @@ use crate::git::{
     TreePath,
 };
 use crate::model::{BranchName, CommitId, Identity, ImageName, PinKind, RepoPath, Version};
-use crate::overlay::{every_pin, is_read};
+use crate::overlay::{beside, every_pin, is_read};
 use crate::plan::{
     CommitProof, Ledger, MovedPin, RecordLimit, ReleaseAuthority, is_recorded, trailer, trailer_lines, verdicts,
 };
@@ -261,6 +261,10 @@ fn moved(
         })
         .filter(|path| is_read(&declared, path))
         .collect();
+    // Before anything is held that others wait for.
+    for commit in parent.into_iter().chain([commit]) {
+        fetch_left_out(mirror, commit, &paths)?;
+    }
     let mut examined = Examined::nothing();
     let before = match parent {
         Some(parent) => versions(mirror, parent, &paths, &mut examined)?,
@@ -281,6 +285,20 @@ fn moved(
         (from.as_ref() != Some(&to)).then_some(MovedPin { path, name, from, to })
     });
     Ok(moved.collect())
+}
+
+/// Fetches what an earlier fetch left out of these files and of what is read beside them.
+fn fetch_left_out(mirror: &Mirror, commit: &CommitId, paths: &[RepoPath]) -> Result<(), GitError> {
+    if !mirror.may_lack_files() {
+        return Ok(());
+    }
+    let beside: Vec<RepoPath> = paths.iter().flat_map(beside).collect();
+    let files = mirror.entries(commit, paths.iter().chain(&beside))?;
+    let ids = files.into_values().filter_map(|entry| match entry {
+        TreeEntry::File { id, .. } => Some(id),
+        _ => None,
+    });
+    mirror.fetch_left_out(&mirror.left_out(ids)?)
 }
 
 /// File, kind and key of a place, and its image.

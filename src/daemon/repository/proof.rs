@@ -139,11 +139,13 @@ fn file_as_recorded<R: Remote>(
         read => read,
     };
     let (Some(old), Some(new)) = (read(before)?, read(after)?) else { return other() };
+    // Reading may mean asking the remote: it comes before anything is held that others wait for.
+    let beside = [remote.beside(before, path)?, remote.beside(after, path)?];
     let mut examined = Examined::nothing();
-    examined.begin(old.len() + new.len());
+    examined.begin(old.len() + new.len() + beside.iter().flatten().map(|(_, bytes)| bytes.len()).sum::<usize>());
     let declared = remote.declared();
-    let there = every_pin(&declared, path, &old, &remote.beside(before, path)?);
-    let here = every_pin(&declared, path, &new, &remote.beside(after, path)?);
+    let there = every_pin(&declared, path, &old, &beside[0]);
+    let here = every_pin(&declared, path, &new, &beside[1]);
     if examined.hold(&there).and_then(|()| examined.hold(&here)).is_err() {
         return Ok(Err(format!("{path} has more images than the bot reads of a repository")));
     }

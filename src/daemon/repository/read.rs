@@ -1,7 +1,7 @@
 //! From Git objects to the input of the pure core.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 
@@ -102,14 +102,7 @@ pub(super) fn changes(
 ) -> Result<Changed, GitError> {
     let mut changed = Changed::default();
     let (mut files, mut wanted) = (Vec::new(), Vec::new());
-    let (found, _alone) = match mirror.changes_within(from, to, SMALL) {
-        Err(GitError::Refused { .. }) => {
-            let alone = LARGE_LIST.lock().unwrap_or_else(PoisonError::into_inner);
-            let _turn = LARGE_READING.wait();
-            (mirror.changes(from, to)?, Some(alone))
-        }
-        found => (found?, None),
-    };
+    let (found, _alone) = listed(mirror, (from, to), folders)?;
     let ignore_moved = found.iter().any(|change| change.path.is_within(IGNORE_FILE));
     for change in found {
         sort(change, folders, (&mut changed, &mut files), &mut wanted);
@@ -118,7 +111,7 @@ pub(super) fn changes(
         files.extend(ignore_place(mirror, to)?);
     }
     let ids: Vec<BlobId> = wanted.iter().map(|(_, id)| *id).collect();
-    let sizes = mirror.blob_sizes(&ids)?;
+    let sizes = mirror.sizes_present(&ids)?;
     let mut budget = ReadBudget::default();
     let mut room = take(std::mem::take(&mut files));
     let mut batch: Vec<(RepoPath, BlobId)> = Vec::new();
@@ -148,6 +141,47 @@ pub(super) fn changes(
     read_batch(mirror, folders, &batch, (&mut changed, &mut files))?;
     take(files);
     Ok(changed)
+}
+
+/// What changed, with everything that is read of it in the mirror; and the lock of who holds a large list.
+type Listed = (Vec<TreeChange>, Option<MutexGuard<'static, ()>>);
+
+/// Lists what changed. What an earlier fetch left out is fetched before anybody waits: how long that takes, the remote decides, and
+/// nothing below [`LARGE_LIST`] or [`LARGE_READING`] may depend on it.
+fn listed(
+    mirror: &Mirror,
+    (from, to): (Option<&CommitId>, &CommitId),
+    folders: Folders<'_>,
+) -> Result<Listed, GitError> {
+    let left_out = |found: &[TreeChange]| {
+        let wanted = found.iter().filter_map(|change| match (&change.path, change.now) {
+            (TreePath::Usable(path), Some(TreeEntry::File { id, .. })) => folders.is_for(path).map(|_| id),
+            _ => None,
+        });
+        mirror.left_out(wanted)
+    };
+    match mirror.changes_within(from, to, SMALL) {
+        Err(GitError::Refused { .. }) => {}
+        found => {
+            let found = found?;
+            mirror.fetch_left_out(&left_out(&found)?)?;
+            return Ok((found, None));
+        }
+    }
+    let large = || {
+        let alone = LARGE_LIST.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = LARGE_READING.wait();
+        mirror.changes(from, to).map(|found| (found, alone))
+    };
+    let (found, alone) = large()?;
+    let missing = left_out(&found)?;
+    if missing.is_empty() {
+        return Ok((found, Some(alone)));
+    }
+    drop((found, alone));
+    mirror.fetch_left_out(&missing)?;
+    // Listed anew: of large lists, there is one at a time.
+    large().map(|(found, alone)| (found, Some(alone)))
 }
 
 /// What may still be read in one reading.
@@ -185,7 +219,7 @@ fn read_batch(
     (changed, files): (&mut Changed, &mut Vec<FileChange>),
 ) -> Result<(), GitError> {
     let ids: Vec<_> = batch.iter().map(|(_, id)| *id).collect();
-    for ((path, _), blob) in batch.iter().zip(mirror.read_blobs(&ids)?) {
+    for ((path, _), blob) in batch.iter().zip(mirror.read_present(&ids)?) {
         let content = match blob {
             Blob::Body(bytes) => Ok(bytes),
             Blob::TooLarge(size) => Err(too_large(size)),
@@ -506,4 +540,86 @@ fn on_base(
     }
     // A former tip that the mirror has dropped says nothing.
     Ok(former.iter().any(|tip| mirror.is_ancestor(start, tip).unwrap_or(false)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use axum::extract::Request;
+    use axum::middleware::{self, Next};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::demo::git_http::{GitServer, RequestLog, router};
+    use crate::git::{GitCredentials, RemoteSettings, RemoteUrl, Stamp, create_bare};
+    use crate::model::BranchName;
+
+    /// A repository with a large tree, and a file of it that is left out of fetches.
+    fn remote(folder: &std::path::Path) -> CommitId {
+        let bot = || Identity { name: "Ada".to_owned(), email: "ada@example.com".to_owned() };
+        let stamp = Stamp { author: bot(), committer: bot(), time: Timestamp::from_second(1_790_000_000).unwrap() };
+        let other = |n: usize| (RepoPath::parse(&format!("f/{}/{n}.txt", n % 100)).unwrap(), b"x".to_vec());
+        let mut files: Vec<(RepoPath, Vec<u8>)> = (0..=SMALL.entries).map(other).collect();
+        files.push((RepoPath::parse("apps/web/large.yaml").unwrap(), format!("a: {}\n", "x".repeat(300_000)).into()));
+        let bare = folder.join("r.git");
+        let tip = create_bare(&bare, &BranchName::parse("main").unwrap(), &files, &stamp).unwrap().unwrap();
+        let config = std::fs::read_to_string(bare.join("config")).unwrap();
+        std::fs::write(bare.join("config"), config + "\n[uploadpack]\n\tallowFilter = true\n").unwrap();
+        tip
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn nobody_waits_for_a_remote_that_does_not_send_large_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let tip = remote(folder.path());
+        // Who asks says so, and waits until it is let in.
+        let (asked, open) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(1_000)));
+        let (asks, door) = (Arc::clone(&asked), Arc::clone(&open));
+        let layer = middleware::from_fn(move |request: Request, next: Next| {
+            let (asks, door) = (Arc::clone(&asks), Arc::clone(&door));
+            async move {
+                asks.add_permits(1);
+                drop(door.acquire().await);
+                next.run(request).await
+            }
+        });
+        let log = RequestLog::default();
+        let server = GitServer::serve(router(folder.path(), None, log.clone()).layer(layer), log).await.unwrap();
+        let remote = RemoteSettings {
+            url: RemoteUrl::parse(&server.url("r.git")).unwrap(),
+            credentials: GitCredentials::None,
+            ca_file: None,
+            client_certificate: None,
+            timeout: Duration::from_secs(60),
+        };
+        let mirror = Mirror::open(&folder.path().join("mirror"), remote).await.unwrap();
+        mirror.fetch(&["refs/heads/main".to_owned()]).await.unwrap();
+        let all = open.acquire_many(1_000).await.unwrap();
+        asked.forget_permits(usize::MAX);
+        let reading = tokio::task::spawn_blocking(move || {
+            let declared = KeyPaths::default();
+            let folders = Folders { policies: None, decisions: ".landfall", declared: &declared };
+            let mut read = Vec::new();
+            let changed = changes(&mirror, None, &tip, folders, |files| {
+                read.extend(files.into_iter().filter_map(|file| match file {
+                    FileChange::File { path, bytes } => Some((path.to_string(), bytes.len())),
+                    _ => None,
+                }));
+                MoreRoom::Left
+            });
+            changed.map(|_| read)
+        });
+        asked.acquire().await.unwrap().forget();
+        let others = tokio::task::spawn_blocking(|| {
+            drop(LARGE_LIST.lock());
+            drop(LARGE_READING.wait());
+        });
+        // Other tests may have them for a moment; this one, while the remote is silent, must not.
+        let free = tokio::time::timeout(Duration::from_secs(30), others).await.is_ok();
+        drop(all);
+        assert_eq!(reading.await.unwrap().unwrap(), [("apps/web/large.yaml".to_owned(), 300_004)]);
+        assert!(free, "others wait for the remote");
+    }
 }
