@@ -88,6 +88,8 @@ pub enum SkipReason {
     SharedAnchor { anchor: usize, alias: usize },
     MappingKey,
     DuplicateKey { key: String, line: usize },
+    OtherSpelling { key: String, other: String, line: usize },
+    MergedMore { line: usize },
     NotSingle,
     YamlTag { tag: String },
     SeveralLines,
@@ -150,6 +152,7 @@ pub enum SkipReason {
     ChartInSource,
     LocalChart,
     ChartAlias { name: String },
+    RepositoryTwice { name: String, one: String, other: String },
     LockBeside { lock: String },
     LockUnfit { lock: String, reason: &'static str },
 }
@@ -200,6 +203,7 @@ impl SkipReason {
             | Self::HelmRepositoryOpen { .. }
             | Self::ChartWithoutSource
             | Self::ChartAlias { .. }
+            | Self::RepositoryTwice { .. }
             | Self::LockBeside { .. }
             | Self::LockUnfit { .. } => SkipWeight::NotUpdated,
             Self::TooLarge { .. }
@@ -234,6 +238,8 @@ impl SkipReason {
             | Self::SharedAnchor { .. }
             | Self::MappingKey
             | Self::DuplicateKey { .. }
+            | Self::OtherSpelling { .. }
+            | Self::MergedMore { .. }
             | Self::NotSingle
             | Self::YamlTag { .. }
             | Self::SeveralLines
@@ -383,6 +389,14 @@ impl fmt::Display for SkipReason {
             Self::DuplicateKey { key, line } => {
                 write!(f, "the key `{key}` occurs twice (again in line {line}), and YAML readers differ in which one counts")
             }
+            Self::OtherSpelling { key, other, line } => write!(
+                f,
+                "`{other}` in line {line} may count in place of `{key}`: that depends on what reads the file, so remove one of the two"
+            ),
+            Self::MergedMore { line } => write!(
+                f,
+                "what names the image is merged in from more, or larger, mappings than are followed (line {line}): write it here"
+            ),
             Self::NotSingle => f.write_str("not a single value"),
             Self::YamlTag { tag } => write!(f, "the value carries the YAML tag {tag}"),
             Self::SeveralLines => f.write_str("written over several lines or as a block scalar"),
@@ -465,6 +479,10 @@ impl fmt::Display for SkipReason {
                 "the version of a chart without `chart` and `sourceRef` beside it, as in a patch: write it into the HelmRelease itself to have it updated",
             ),
             Self::LocalChart => f.write_str("a chart in a folder, which has its version in its own Chart.yaml"),
+            Self::RepositoryTwice { name, one, other } => write!(
+                f,
+                "the repository {name} is declared at two different addresses ({one}, {other}): remove one of the two"
+            ),
             Self::ChartAlias { name } => write!(
                 f,
                 "the chart's repository is only named here ({}), and nothing in this file says its address: write that",

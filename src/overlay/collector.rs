@@ -3,14 +3,16 @@
 //! Promise: every pin can be edited in place: each of its scalars is on one line, is neither shared by an alias nor
 //! templated, and ends (inside its quotes) with exactly the tag and digest that the pin reports.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use granit_parser::ScalarStyle;
 
 use super::compose::Interpolated;
+use super::kinds::{PlainKeys, VersionKey};
 use super::literal::Literal;
 use super::referred::ChartOf;
-use super::tree::{Id, Lock, MAX_KEY_PATH, NodeKind, Scalar, Tree};
+use super::tree::{Id, Lock, MAX_KEY_PATH, NodeKind, Scalar, Spelling, Tree, Unclear};
 use super::{pin_text, skipped_text, weight};
 use crate::model::{
     DeclaredValue, Digest, ImageError, ImageName, ImageReference, MissingKeys, Pin, PinAlias, PinKind, PinLocation,
@@ -107,6 +109,12 @@ pub(super) struct Collector<'t, 'a> {
     pub(super) kept: usize,
     /// Whether there was more than is kept for one file.
     pub(super) overflow: bool,
+    /// Of mappings that were looked through: their keys, so that each is looked through once.
+    pub(super) plain_keys: HashMap<Id, Rc<PlainKeys>>,
+    /// The same: their versions.
+    pub(super) versions: HashMap<Id, Rc<[VersionKey]>>,
+    /// How many versions have been compared with tags.
+    pub(super) compared: usize,
 }
 
 impl<'t, 'a> Collector<'t, 'a> {
@@ -125,6 +133,9 @@ impl<'t, 'a> Collector<'t, 'a> {
             seen: HashSet::new(),
             kept: 0,
             overflow: false,
+            plain_keys: HashMap::new(),
+            versions: HashMap::new(),
+            compared: 0,
         }
     }
 
@@ -338,6 +349,23 @@ impl<'t, 'a> Collector<'t, 'a> {
             Lock::Duplicate { key, line } => {
                 SkipReason::DuplicateKey { key: key.escape_debug().to_string(), line: self.file_line(*line) }
             }
+        }
+    }
+
+    /// Why what is read of a mapping at these keys may be something else to another reader: whatever a pin's name or version is read
+    /// from must not be.
+    pub(super) fn unclear(&self, mapping: Id, keys: &[&str], spelling: Spelling) -> Option<SkipReason> {
+        self.tree.unclear(mapping, keys, spelling).map(|unclear| self.unclear_reason(&unclear))
+    }
+
+    pub(super) fn unclear_reason(&self, unclear: &Unclear) -> SkipReason {
+        let shown = |key: &str| key.escape_debug().to_string();
+        match unclear {
+            Unclear::Twice { key, line } => SkipReason::DuplicateKey { key: shown(key), line: self.file_line(*line) },
+            Unclear::Other { key, other, line } => {
+                SkipReason::OtherSpelling { key: shown(key), other: shown(other), line: self.file_line(*line) }
+            }
+            Unclear::More { line } => SkipReason::MergedMore { line: self.file_line(*line) },
         }
     }
 

@@ -131,26 +131,42 @@ impl Collector<'_, '_> {
     /// The Helm repositories that a document declares.
     pub(super) fn helm_repositories(&self, root: Id, into: &mut Vec<HelmRepository>) {
         let is_list = self.tree.text_at(root, "kind").is_some_and(|kind| kind.ends_with("List"));
-        let items = self.tree.read(root, "items").filter(|_| is_list).map_or(&[][..], |items| self.tree.items(items));
-        for object in items.iter().chain(std::iter::once(&root)) {
+        let lists = if is_list { self.tree.either(root, "items") } else { Vec::new() };
+        let items = lists.iter().flat_map(|items| self.tree.items(*items));
+        for object in items.chain(std::iter::once(&root)) {
             if into.len() < MAX_REPOSITORIES {
-                into.extend(self.helm_repository(*object));
+                self.helm_repository(*object, into);
             }
         }
     }
 
-    fn helm_repository(&self, root: Id) -> Option<HelmRepository> {
+    /// A repository that an object declares. Where a key is written twice, it is each that a reader may take it for: which of them is
+    /// meant is uncertain then, and no chart of theirs is a pin.
+    fn helm_repository(&self, root: Id, into: &mut Vec<HelmRepository>) {
         let tree = self.tree;
-        let group = group_of(tree.text_at(root, "apiVersion")?);
-        if (group, tree.text_at(root, "kind")?) != ("source.toolkit.fluxcd.io", "HelmRepository") {
-            return None;
+        let is_flux = tree.texts(&[root], "apiVersion").iter().any(|it| group_of(it) == "source.toolkit.fluxcd.io");
+        if !is_flux || !tree.texts(&[root], "kind").contains(&"HelmRepository") {
+            return;
         }
-        let metadata = tree.read(root, "metadata")?;
-        let (name, url) = (tree.text_at(metadata, "name")?, tree.text_at(tree.read(root, "spec")?, "url")?);
-        let name = self.helm_repository_name(tree.text_at(metadata, "namespace"), name)?;
-        let address = url.trim().trim_end_matches('/').to_owned();
-        let folder = self.path.parent().to_owned();
-        (!address.is_empty() && address.len() <= MAX_TEXT).then_some(HelmRepository { name, folder, address })
+        let metadata = tree.either(root, "metadata");
+        let namespaces = tree.texts(&metadata, "namespace").into_iter().map(Some);
+        let namespaces: Vec<Option<&str>> = namespaces.collect();
+        let namespaces = if namespaces.is_empty() { vec![None] } else { namespaces };
+        for url in tree.texts(&tree.either(root, "spec"), "url") {
+            let address = url.trim().trim_end_matches('/');
+            if address.is_empty() || address.len() > MAX_TEXT {
+                continue;
+            }
+            for name in tree.texts(&metadata, "name") {
+                let names = namespaces.iter().filter_map(|namespace| self.helm_repository_name(*namespace, name));
+                let (folder, address) = (self.path.parent(), address);
+                into.extend(names.map(|name| HelmRepository {
+                    name,
+                    folder: folder.to_owned(),
+                    address: address.to_owned(),
+                }));
+            }
+        }
     }
 
     /// A name with a namespace, which is unknown if it is empty or filled in by something else.

@@ -119,7 +119,7 @@ impl<'t> Texts<'t> {
     }
 
     /// The line of a byte, from 1.
-    fn line(&self, at: usize) -> usize {
+    pub(super) fn line(&self, at: usize) -> usize {
         self.lines.partition_point(|start| *start <= at)
     }
 

@@ -4,7 +4,7 @@
 //! Sources are at `spec.source`, in `spec.sources`, and in an ApplicationSet below any `template`. Helm values are
 //! given as a mapping (`valuesObject`), as text (`values`, YAML in a block scalar) and as `parameters`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use granit_parser::ScalarStyle;
@@ -14,7 +14,7 @@ use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Draft, Frame, MAX_PLACES, Parts, ReferenceForm, Skip, is_empty};
 use crate::overlay::literal::Literal;
-use crate::overlay::tree::{self, Id};
+use crate::overlay::tree::{self, Id, Spelling, is_same_in_any_case};
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
@@ -153,22 +153,29 @@ impl Collector<'_, '_> {
     pub(super) fn parameters(&mut self, kind: PinKind, list: Id) {
         let tree = self.tree;
         let mut blocks: Parameters<'_> = BTreeMap::new();
+        let mut unclear: BTreeSet<&str> = BTreeSet::new();
         for parameter in tree.items(list) {
             let (Some(name), Some(value)) = (tree.text_at(*parameter, "name"), tree.get(*parameter, "value")) else {
                 continue;
             };
+            if let Some(reason) = self.unclear(*parameter, &["name", "value"], Spelling::Exact) {
+                self.skip(value, reason);
+                unclear.extend(names_in(tree, *parameter).map(|name| name.rsplit_once('.').map_or("", |(block, _)| block)));
+                continue;
+            }
             let (block, last) = name.rsplit_once('.').unwrap_or(("", name));
             // Image Updater's `image.name` is a repository; in other blocks, a name may be anything.
             let last = if last == "name" && ends_in_image(block) { "repository" } else { last };
             if matches!(last, "registry" | "repository" | "tag" | "digest") {
                 if blocks.entry(block).or_default().insert(last, value).is_some() {
                     self.skip(value, SkipReason::ParameterTwice { name: name.escape_debug().to_string() });
+                    unclear.insert(block);
                 }
             } else if ends_in_image(last) && !is_empty(tree, value) {
                 self.reference(kind, value, ReferenceForm::Plain);
             }
         }
-        for (block, of) in &blocks {
+        for (block, of) in blocks.iter().filter(|(block, _)| !unclear.contains(*block)) {
             self.parameter_block(kind, block, of);
         }
     }
@@ -195,6 +202,14 @@ impl Collector<'_, '_> {
         let missing = MissingKeys::Refused;
         self.parts(kind, Parts { image: &image, name, tag, digest, alias: None, missing });
     }
+}
+
+/// Every name that a parameter has.
+fn names_in<'t>(tree: &'t tree::Tree<'_>, parameter: Id) -> impl Iterator<Item = &'t str> {
+    let is_name = |key: Id| tree.scalar(key).is_some_and(|key| is_same_in_any_case("name", &key.value));
+    let own = tree.entries(parameter).filter(move |(key, _)| is_name(*key));
+    let own = own.filter_map(|(_, value)| tree.scalar(tree.target(value))).map(|name| name.value.as_ref());
+    own.chain(tree.text_at(parameter, "name"))
 }
 
 /// The sources of an Application's `spec`.

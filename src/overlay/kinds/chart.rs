@@ -10,11 +10,13 @@
 //! repository, or has no scheme for a container registry (Argo CD, "Helm"). Only whole versions are pins: of a range, the
 //! controller itself chooses one. Where a policy has ranges replaced (`ranges: pin`), they are pins, too.
 
+use std::collections::HashMap;
+
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageError, ImageName, MissingKeys, PinKind, PinRole, RangePins, SkipReason, is_exact_version, shown_address};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
 use crate::overlay::referred::ChartOf;
-use crate::overlay::tree::Id;
+use crate::overlay::tree::{Id, Spelling};
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
@@ -50,15 +52,21 @@ pub(in crate::overlay) fn is_chart_file(name: &str) -> bool {
     matches!(name, "Chart.yaml" | "requirements.yaml")
 }
 
+/// The repositories of a helmfile by their names: the entry, or why it is not known which one counts.
+pub(super) type DeclaredRepositories<'t> = HashMap<&'t str, Result<Id, SkipReason>>;
+
 /// In place of the name of a chart whose repository is not known yet.
 const UNKNOWN: &str = "https://repository.invalid";
 
-impl Collector<'_, '_> {
+impl<'t> Collector<'t, '_> {
     /// The chart or OCI artifact of a source of Argo CD; of a Git repository nothing is taken.
     pub(super) fn argo_chart(&mut self, source: Id) {
         let tree = self.tree;
         let Some(revision) = tree.get(source, "targetRevision").filter(|node| !is_empty(tree, *node)) else { return };
         let address = tree.text_at(source, "repoURL");
+        if let Some(reason) = self.unclear(source, &["repoURL", "chart", "targetRevision"], Spelling::Exact) {
+            return self.skip(revision, reason);
+        }
         match (tree.text_at(source, "chart").filter(|chart| !chart.is_empty()), address) {
             (Some(chart), Some(address)) => {
                 let oci = !address.contains("://") && !is_template(address);
@@ -77,6 +85,9 @@ impl Collector<'_, '_> {
         let Some(version) = tree.get(spec, "version").filter(|node| !is_empty(tree, *node)) else { return };
         let source = tree.read(spec, "sourceRef");
         let of_source = |key| source.and_then(|source| tree.text_at(source, key)).filter(|text| !text.is_empty());
+        if let Some(reason) = self.unclear_chart(root, spec) {
+            return self.skip(version, reason);
+        }
         if of_source("kind").is_some_and(|kind| kind != "HelmRepository") {
             return self.skip(version, SkipReason::ChartInSource);
         }
@@ -101,6 +112,16 @@ impl Collector<'_, '_> {
         self.ranges == RangePins::LeftAlone && !is_exact_version(text) && !is_template(text)
     }
 
+    /// Why the chart of a HelmRelease or HelmChart may be another one to another reader.
+    fn unclear_chart(&self, root: Id, spec: Id) -> Option<SkipReason> {
+        let (metadata, source) = (self.tree.read(root, "metadata"), self.tree.read(spec, "sourceRef"));
+        let unclear = |mapping: Option<Id>, keys: &[&str]| self.unclear(mapping?, keys, Spelling::Exact);
+        unclear(Some(spec), &["chart", "version", "sourceRef"])
+            .or_else(|| unclear(source, &["kind", "name", "namespace"]))
+            .or_else(|| unclear(Some(root), &["metadata"]))
+            .or_else(|| unclear(metadata, &["namespace"]))
+    }
+
     fn referred_chart(&mut self, of: ChartOf, version: Id) {
         // In a container registry, a chart may have a path.
         let name = match ImageName::chart(UNKNOWN, of.chart.rsplit('/').next().unwrap_or("")) {
@@ -118,10 +139,13 @@ impl Collector<'_, '_> {
     }
 
     /// A chart with its repository, name and version under these keys.
-    pub(super) fn written_chart(&mut self, of: Id, [repository, name, version]: [&str; 3]) {
-        let tree = self.tree;
+    pub(super) fn written_chart(&mut self, of: Id, keys: [&str; 3]) {
+        let (tree, [repository, name, version]) = (self.tree, keys);
         let Some(version) = tree.get(of, version).filter(|node| !is_empty(tree, *node)) else { return };
         let address = tree.text_at(of, repository).unwrap_or("");
+        if let Some(reason) = self.unclear(of, &keys, Spelling::Exact) {
+            return self.skip(version, reason);
+        }
         match tree.text_at(of, name) {
             _ if is_template(address) => self.skip(version, SkipReason::Template),
             _ if address.is_empty() || address.starts_with("file://") => self.skip(version, SkipReason::LocalChart),
@@ -131,10 +155,47 @@ impl Collector<'_, '_> {
         }
     }
 
+    /// The repositories that a helmfile declares.
+    pub(super) fn helmfile_repositories(&self, root: Id) -> DeclaredRepositories<'t> {
+        let tree = self.tree;
+        let unclear = self.unclear(root, &["repositories", "releases"], Spelling::Exact);
+        let mut declared = DeclaredRepositories::new();
+        for list in tree.either(root, "repositories") {
+            for entry in tree.items(list) {
+                let unclear = unclear.clone().or_else(|| self.unclear(*entry, &["name", "url", "oci"], Spelling::Exact));
+                for name in tree.texts(&[*entry], "name") {
+                    let one = unclear.clone().map_or(Ok(*entry), Err);
+                    let one = match declared.get(name) {
+                        None => one,
+                        Some(first) => first.clone().and_then(|first| self.same_address(name, first, one?)),
+                    };
+                    declared.insert(name, one);
+                }
+            }
+        }
+        declared
+    }
+
+    /// The first of two repositories with one name, if they are at one address.
+    fn same_address(&self, name: &str, one: Id, other: Id) -> Result<Id, SkipReason> {
+        let address = |entry: Id| (self.tree.text_at(entry, "url").unwrap_or(""), self.tree.text_at(entry, "oci"));
+        if address(one) == address(other) {
+            return Ok(one);
+        }
+        Err(SkipReason::RepositoryTwice {
+            name: shown_address(name),
+            one: shown_address(address(one).0),
+            other: shown_address(address(other).0),
+        })
+    }
+
     /// The chart of a helmfile's release: `NAME/chart` of a repository that the file declares, or an address `oci://`.
-    pub(super) fn helmfile_chart(&mut self, root: Id, release: Id) {
+    pub(super) fn helmfile_chart(&mut self, declared: &DeclaredRepositories<'_>, release: Id) {
         let tree = self.tree;
         let Some(version) = tree.get(release, "version").filter(|node| !is_empty(tree, *node)) else { return };
+        if let Some(reason) = self.unclear(release, &["chart", "version"], Spelling::Exact) {
+            return self.skip(version, reason);
+        }
         let Some((repository, chart)) = tree.text_at(release, "chart").and_then(|chart| chart.rsplit_once('/')) else {
             return self.skip(version, SkipReason::LocalChart);
         };
@@ -145,9 +206,12 @@ impl Collector<'_, '_> {
             return self.skip(version, SkipReason::LocalChart);
         }
         let (repository, folder) = repository.split_once('/').unwrap_or((repository, ""));
-        let all = tree.get(root, "repositories").map_or(&[][..], |all| tree.items(all));
-        let declared = all.iter().find(|it| tree.text_at(**it, "name") == Some(repository));
-        let Some((declared, url)) = declared.and_then(|it| Some((*it, tree.text_at(*it, "url")?))) else {
+        let declared = match declared.get(repository) {
+            Some(Err(reason)) => return self.skip(version, reason.clone()),
+            Some(Ok(declared)) => Some(*declared),
+            None => None,
+        };
+        let Some((declared, url)) = declared.and_then(|it| Some((it, tree.text_at(it, "url")?))) else {
             return self.skip(version, SkipReason::ChartAlias { name: shown_address(repository) });
         };
         let is_oci = tree.text_at(declared, "oci") == Some("true") && !url.contains("://");

@@ -8,6 +8,8 @@
 //! Operators may have the version a second time, in `version` or `sparkVersion` next to the image or above it. If that
 //! repeats the tag, changing only the image would be inconsistent, so it is left alone.
 
+use std::rc::Rc;
+
 use super::helm_values::{ends_in_image, names_image};
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{PinKind, PinRole, SkipReason, Tag};
@@ -68,6 +70,9 @@ impl Collector<'_, '_> {
 
     fn object_mapping(&mut self, id: Id) {
         let tree = self.tree;
+        if self.overflow {
+            return;
+        }
         if tree.key(id).is_some_and(ends_in_image) {
             if let Some(reference) = tree.get(id, "reference").filter(|node| tree.scalar(*node).is_some()) {
                 self.object_reference(reference);
@@ -99,16 +104,56 @@ impl Collector<'_, '_> {
     }
 
     /// The key and line of a version, next to a node or above it in its object, that repeats the tag.
-    pub(super) fn repeated_version(&self, node: Id, tag: &Tag) -> Option<(String, usize)> {
+    pub(super) fn repeated_version(&mut self, node: Id, tag: &Tag) -> Option<(String, usize)> {
         let tree = self.tree;
-        let above = std::iter::successors(tree.parent(node), |id| tree.parent(*id));
-        above.flat_map(|mapping| tree.entries(mapping)).find_map(|(key, value)| {
+        let tag = plain_version(tag.as_str());
+        for mapping in std::iter::successors(tree.parent(node), |id| tree.parent(*id)) {
+            let versions = self.versions_in(mapping);
+            self.compared += versions.len();
+            self.overflow |= self.compared > MAX_COMPARED;
+            if self.overflow {
+                return None;
+            }
+            if let Some(version) = versions.iter().find(|version| is_part(&version.text, &tag)) {
+                let name = tree.scalar(version.key).map_or("", |key| key.value.as_ref());
+                return Some((name.escape_debug().to_string(), self.line(version.value)));
+            }
+        }
+        None
+    }
+
+    /// The versions in a mapping that may repeat a tag.
+    fn versions_in(&mut self, mapping: Id) -> Rc<[VersionKey]> {
+        if let Some(known) = self.versions.get(&mapping) {
+            return Rc::clone(known);
+        }
+        let tree = self.tree;
+        let versions = tree.entries(mapping).filter_map(|(key, value)| {
             let name = tree.scalar(key)?.value.as_ref();
             let is_version = name == "version" || (name.ends_with("Version") && name != "apiVersion");
             let text = tree.scalar(value).filter(|_| is_version)?.value.as_ref();
-            repeats(text, tag.as_str()).then(|| (name.escape_debug().to_string(), self.line(value)))
-        })
+            let text = plain_version(text);
+            // No longer one can be in a tag.
+            (text.len() <= MAX_TAG).then_some(VersionKey { key, value, text })
+        });
+        let versions: Rc<[VersionKey]> = versions.collect();
+        self.versions.insert(mapping, Rc::clone(&versions));
+        versions
     }
+}
+
+/// Maximum length of a tag.
+const MAX_TAG: usize = 128;
+/// How many versions are compared with tags in one file: far more than in any real one. Beyond, the file is left alone.
+const MAX_COMPARED: usize = 1_000_000;
+
+/// A version in a mapping.
+#[derive(Debug)]
+pub(in crate::overlay) struct VersionKey {
+    key: Id,
+    value: Id,
+    /// Without what makes no difference.
+    text: String,
 }
 
 fn is_containers(key: Option<&str>) -> bool {
@@ -124,16 +169,18 @@ fn may_be_image(text: &str) -> bool {
         && text != "false"
 }
 
-/// Whether a version repeats a tag: it is the same, a part of it between separators, or its first numbers.
-fn repeats(version: &str, tag: &str) -> bool {
-    let plain = |text: &str| text.trim_start_matches(['v', 'V']).replace('+', "-").to_ascii_lowercase();
-    let (version, tag) = (plain(version), plain(tag));
+fn plain_version(text: &str) -> String {
+    text.trim_start_matches(['v', 'V']).replace('+', "-").to_ascii_lowercase()
+}
+
+/// Whether a version repeats a tag, both plain: it is the same, a part of it between separators, or its first numbers.
+fn is_part(version: &str, tag: &str) -> bool {
     let numbers = version.bytes().any(|b| b.is_ascii_digit());
     if version.is_empty() || !numbers {
         return false;
     }
     let boundary = |c: Option<char>| c.is_none_or(|c| !c.is_ascii_alphanumeric());
-    tag.match_indices(version.as_str()).any(|(at, found)| {
+    tag.match_indices(version).any(|(at, found)| {
         let before = tag[..at].chars().next_back();
         let after = tag[at + found.len()..].chars().next();
         // `1.2` is a part of `1.2.3` only at its start.
@@ -143,7 +190,7 @@ fn repeats(version: &str, tag: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::repeats;
+    use super::{is_part, plain_version};
 
     #[test]
     fn a_version_repeats_a_tag_in_whole_parts_only() {
@@ -160,7 +207,7 @@ mod tests {
             ("latest", "latest", false),
             ("", "1.0", false),
         ] {
-            assert_eq!(repeats(version, tag), expected, "{version} in {tag}");
+            assert_eq!(is_part(&plain_version(version), &plain_version(tag)), expected, "{version} in {tag}");
         }
     }
 }

@@ -7,10 +7,12 @@
 //! two adjacent keys (`sidecarImage` and `sidecarImageTag`). Keys such as `global.imageRegistry` are never read: which
 //! images a chart prefixes with that registry is its own business.
 
+use std::rc::Rc;
+
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, ReferenceForm, is_empty};
-use crate::overlay::tree::{Id, NodeKind};
+use crate::overlay::tree::{Id, NodeKind, Spelling, Tree};
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
@@ -69,8 +71,9 @@ struct Named {
 impl Collector<'_, '_> {
     fn helmfile(&mut self, root: Id) {
         let tree = self.tree;
+        let repositories = self.helmfile_repositories(root);
         for release in tree.get(root, "releases").map_or(&[][..], |releases| tree.items(releases)) {
-            self.helmfile_chart(root, *release);
+            self.helmfile_chart(&repositories, *release);
             for key in ["values", "set"] {
                 let Some(list) = tree.get(*release, key) else { continue };
                 if key == "set" {
@@ -88,6 +91,9 @@ impl Collector<'_, '_> {
     pub(super) fn helm_values(&mut self, kind: PinKind, root: Id) {
         let tree = self.tree;
         for id in root..tree.node(root).last {
+            if self.overflow {
+                return;
+            }
             if matches!(tree.node(id).kind, NodeKind::Mapping(_)) {
                 self.values_mapping(kind, id);
             }
@@ -98,6 +104,9 @@ impl Collector<'_, '_> {
         let tree = self.tree;
         let source = self.image_block(kind, id);
         for (key, value) in tree.entries(id) {
+            if self.overflow {
+                return;
+            }
             let Some(key_text) = tree.scalar(key).map(|key| key.value.as_ref()) else { continue };
             if !names_image(key_text) || Some(value) == source || self.image_pair(kind, id, (key, value)) {
                 continue;
@@ -123,7 +132,7 @@ impl Collector<'_, '_> {
                 let reason = self.tag_elsewhere(id, block.version).unwrap_or(SkipReason::DefaultVersion);
                 self.skip_image(named.source, reason, ImageName::image(&named.image).ok());
             }
-            Some(named) if versioned => self.values_block(kind, &block, &named, above),
+            Some(named) if versioned => self.values_block(kind, (id, &block), &named, above),
             None if above && versioned => self.nameless(&block),
             _ => {}
         }
@@ -176,7 +185,7 @@ impl Collector<'_, '_> {
         })
     }
 
-    fn values_block(&mut self, kind: PinKind, block: &Block, named: &Named, above: bool) {
+    fn values_block(&mut self, kind: PinKind, (id, block): (Id, &Block), named: &Named, above: bool) {
         let tree = self.tree;
         if named.image.contains("://") {
             return; // A repository of charts or of Git, not of images.
@@ -184,6 +193,9 @@ impl Collector<'_, '_> {
         let version = block.tag.or(block.digest).unwrap_or(named.source);
         let second = || [block.image, block.name].into_iter().flatten().any(|node| !is_empty(tree, node));
         let image = || ImageName::image(&named.image).ok();
+        if let Some(reason) = self.unclear_block(id, block, named, above) {
+            return self.skip_image(version, reason, image());
+        }
         if above && block.repository == Some(named.source) && second() {
             self.skip_image(version, SkipReason::TwoNames, image());
             return;
@@ -193,6 +205,21 @@ impl Collector<'_, '_> {
             return;
         }
         self.name_and_version(kind, named, block.tag, block.digest);
+    }
+
+    /// Why a block may be about another image or version to what reads it. Its versions are told with it.
+    fn unclear_block(&mut self, id: Id, block: &Block, named: &Named, above: bool) -> Option<SkipReason> {
+        let mut keys = vec!["registry", "repository", "tag", "imageTag", "digest", "sha"];
+        keys.extend((above || block.image == Some(named.source)).then_some("image"));
+        keys.extend((above || block.name == Some(named.source)).then_some("name"));
+        let reason = self.unclear(id, &keys, Spelling::AnyCase)?;
+        let tree = self.tree;
+        let is_version = |key: Id| {
+            let text = tree.scalar(key).map_or("", |key| key.value.as_ref());
+            ["tag", "imagetag", "digest"].iter().any(|version| text.eq_ignore_ascii_case(version))
+        };
+        self.seen.extend(tree.entries(id).filter(|(key, _)| is_version(*key)).map(|(_, value)| value));
+        Some(reason)
     }
 
     /// A name and a version in separate keys; in an object, only if nothing repeats the version.
@@ -224,24 +251,28 @@ impl Collector<'_, '_> {
         }
         let stem = ["imagerepository", "imagename", "image"].iter().find_map(|end| key_text.strip_suffix(end));
         let Some(stem) = stem else { return false };
-        let beside = |ends: [&str; 2]| {
-            let mut wanted = ends.map(|end| format!("{stem}{end}")).to_vec();
-            // The Prometheus operator's `baseImage` has a plain `tag` next to it.
-            wanted.extend((stem == "base").then(|| ends[1].to_owned()));
-            let mut entries = tree.entries(mapping);
-            entries.find(|(key, value)| {
-                let text = tree.scalar(*key).map(|key| plain_key(&key.value));
-                text.is_some_and(|text| wanted.contains(&text)) && !self.seen.contains(value)
-            })
+        let keys = self.plain_keys(mapping);
+        let beside = |ends| self.beside(&keys, stem, ends);
+        let versions = beside(["imagetag", "tag"]).and_then(|tag| Ok([tag, beside(["imagedigest", "digest"])?]));
+        let versions = match versions {
+            Ok(versions) => versions,
+            Err(reason) => {
+                self.skip_image(value, reason, ImageName::image(name).ok());
+                return true;
+            }
         };
-        let tag = beside(["imagetag", "tag"]).map(|(_, tag)| tag);
-        let digest = beside(["imagedigest", "digest"]).map(|(_, digest)| digest);
+        let [tag, digest] = versions.map(|entry| entry.map(|(_, value)| value));
         if tag.is_some() || digest.is_some() {
+            if let Err(reason) = self.clear_pair(&keys, key, versions) {
+                self.seen.extend([tag, digest].into_iter().flatten());
+                self.skip_image(value, reason, ImageName::image(name).ok());
+                return true;
+            }
             let named = Named { image: name.to_owned(), scalar: Some(value), source: value };
             self.name_and_version(kind, &named, tag, digest);
             return true;
         }
-        let version = beside(["imageversion", "version"]);
+        let version = beside(["imageversion", "version"]).ok().flatten();
         let elsewhere = version.and_then(|entry| self.elsewhere(entry));
         if let Some(reason) = elsewhere {
             self.skip_image(value, reason, ImageName::image(name).ok());
@@ -249,6 +280,73 @@ impl Collector<'_, '_> {
         }
         // A key that only ends in `name` is not an image on its own.
         !key_text.ends_with("image")
+    }
+
+    /// The first entry whose key is the stem with one of these ends, and which is of no image yet; or why it is not known which of
+    /// several counts.
+    fn beside(&self, keys: &PlainKeys, stem: &str, ends: [&str; 2]) -> Result<Option<(Id, Id)>, SkipReason> {
+        let mut wanted = ends.map(|end| (stem, end)).to_vec();
+        // The Prometheus operator's `baseImage` has a plain `tag` next to it.
+        wanted.extend((stem == "base").then_some(("", ends[1])));
+        let mut first: Option<(Id, Id)> = None;
+        for (stem, end) in wanted {
+            match keys.at(self.tree, stem, end) {
+                [(one, _), (other, _), ..] => return Err(self.two_keys(*one, *other)),
+                [entry] if !self.seen.contains(&entry.1) => first = first.into_iter().chain([*entry]).min(),
+                _ => {}
+            }
+        }
+        Ok(first)
+    }
+
+    /// Whether a name and its versions are the only ones of their keys, whatever what reads them makes of case and `<<`.
+    fn clear_pair(&self, keys: &PlainKeys, name: Id, versions: [Option<(Id, Id)>; 2]) -> Result<(), SkipReason> {
+        let tree = self.tree;
+        let versions: Vec<Id> = versions.into_iter().flatten().map(|(key, _)| key).collect();
+        let text = tree.scalar(name).map_or("", |key| key.value.as_ref());
+        if let [(one, _), (other, _), ..] = keys.at(tree, &plain_key(text), "") {
+            return Err(self.two_keys(*one, *other));
+        }
+        let Some(merge) = keys.merge else { return Ok(()) };
+        let all: Vec<Id> = versions.into_iter().chain([name]).collect();
+        self.clear_of_merged(merge, &all)
+    }
+
+    /// The same of one value and its key, which is meant whatever else there is.
+    pub(super) fn clear_key(&mut self, node: Id) -> Result<(), SkipReason> {
+        let tree = self.tree;
+        let mapping = tree.parent(node).filter(|parent| tree.is_mapping(*parent));
+        let Some((mapping, text)) = mapping.zip(tree.key(node)) else { return Ok(()) };
+        let keys = self.plain_keys(mapping);
+        let same = keys.at(tree, &plain_key(text), "").iter().take(MAX_SAME);
+        let same = same.filter(|(key, _)| tree.scalar(*key).is_some_and(|key| key.value.eq_ignore_ascii_case(text)));
+        let same: Vec<(Id, Id)> = same.copied().collect();
+        match (same.as_slice(), keys.merge) {
+            ([(one, _), (other, _), ..], _) => Err(self.two_keys(*one, *other)),
+            ([(key, _)], Some(merge)) => self.clear_of_merged(merge, &[*key]),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether what `<<` merges in leaves these keys of the mapping what they are.
+    fn clear_of_merged(&self, merge: (Id, Id), keys: &[Id]) -> Result<(), SkipReason> {
+        let tree = self.tree;
+        let texts: Vec<&str> = keys.iter().map(|key| tree.scalar(*key).map_or("", |key| key.value.as_ref())).collect();
+        let before = keys.iter().enumerate().filter(|(_, key)| **key < merge.0).map(|(number, _)| 1 << number).sum();
+        tree.unclear_below(merge, &texts, before).map_or(Ok(()), |unclear| Err(self.unclear_reason(&unclear)))
+    }
+
+    /// Why neither of two keys is taken.
+    fn two_keys(&self, one: Id, other: Id) -> SkipReason {
+        let text = |key: Id| self.tree.scalar(key).map_or(String::new(), |key| key.value.escape_debug().to_string());
+        let (key, again, line) = (text(one), text(other), self.line(other));
+        if key == again { SkipReason::DuplicateKey { key, line } } else { SkipReason::OtherSpelling { key, other: again, line } }
+    }
+
+    /// The keys of a mapping, which is looked through once.
+    fn plain_keys(&mut self, mapping: Id) -> Rc<PlainKeys> {
+        let tree = self.tree;
+        Rc::clone(self.plain_keys.entry(mapping).or_insert_with(|| Rc::new(PlainKeys::of(tree, mapping))))
     }
 
     /// Where the version of a block without a tag may be: in its `version`, or next to the block.
@@ -262,17 +360,14 @@ impl Collector<'_, '_> {
             })
         };
         let own = version.and_then(|_| key_of(block, &["version"]));
-        let beside = || {
+        let mut beside = || {
             let stem = tree.key(block).map(plain_key)?;
-            let stem = stem.strip_suffix("image")?.to_owned();
-            let mut entries = tree.entries(tree.parent(block)?);
-            entries.find(|(key, value)| {
-                let text = tree.scalar(*key).map(|key| plain_key(&key.value));
-                let wanted = [format!("{stem}imagetag"), format!("{stem}imageversion"), format!("{stem}imagedigest")];
-                text.is_some_and(|text| wanted.contains(&text)) && !is_empty(tree, *value)
-            })
+            let keys = self.plain_keys(tree.parent(block)?);
+            let entries = |end: &str| keys.at(tree, &stem, end).iter().take(MAX_SAME).copied();
+            let entries = ["tag", "version", "digest"].into_iter().flat_map(entries);
+            entries.filter(|(_, value)| !is_empty(tree, *value)).min()
         };
-        own.or_else(beside).and_then(|entry| self.elsewhere(entry))
+        own.or_else(&mut beside).and_then(|entry| self.elsewhere(entry))
     }
 
     /// The entry with the version is told with the image, and not once more by itself.
@@ -307,6 +402,39 @@ impl Collector<'_, '_> {
     }
 }
 
+/// How many entries with one key are looked at for what is only told.
+const MAX_SAME: usize = 10;
+
+/// The keys of a mapping in the order of their plain forms, so that one is found without looking through all.
+#[derive(Debug)]
+pub(in crate::overlay) struct PlainKeys {
+    entries: Vec<(Id, Id)>,
+    /// Its `<<`.
+    merge: Option<(Id, Id)>,
+}
+
+impl PlainKeys {
+    fn of(tree: &Tree<'_>, mapping: Id) -> Self {
+        let mut entries: Vec<(Id, Id)> = tree.entries(mapping).filter(|(key, _)| tree.scalar(*key).is_some()).collect();
+        let merge = entries.iter().copied().find(|(key, _)| tree.scalar(*key).is_some_and(|key| key.value == "<<"));
+        entries.sort_by(|(one, _), (other, _)| plain_of(tree, *one).cmp(plain_of(tree, *other)));
+        Self { entries, merge }
+    }
+
+    /// The entries with a key of this plain form, in the file's order.
+    fn at(&self, tree: &Tree<'_>, stem: &str, end: &str) -> &[(Id, Id)] {
+        let wanted = || stem.chars().chain(end.chars());
+        let start = self.entries.partition_point(|(key, _)| plain_of(tree, *key).lt(wanted()));
+        let rest = self.entries.get(start..).unwrap_or_default();
+        let count = rest.partition_point(|(key, _)| plain_of(tree, *key).eq(wanted()));
+        rest.get(..count).unwrap_or_default()
+    }
+}
+
+fn plain_of(tree: &Tree<'_>, key: Id) -> impl Iterator<Item = char> {
+    plain_chars(tree.scalar(key).map_or("", |key| key.value.as_ref()))
+}
+
 /// Whether a key ends in the word `image`: `image`, `sidecarImage`, `proxy_image`, …
 pub(in crate::overlay) fn ends_in_image(key: &str) -> bool {
     ends_in(key, "image")
@@ -323,5 +451,9 @@ fn ends_in(key: &str, end: &str) -> bool {
 
 /// A key without word separators and case: `sidecar_imageTag` is `sidecarimagetag`.
 fn plain_key(key: &str) -> String {
-    key.chars().filter(|c| !matches!(c, '_' | '-')).collect::<String>().to_ascii_lowercase()
+    plain_chars(key).collect()
+}
+
+fn plain_chars(key: &str) -> impl Iterator<Item = char> {
+    key.chars().filter(|c| !matches!(c, '_' | '-')).map(|c| c.to_ascii_lowercase())
 }

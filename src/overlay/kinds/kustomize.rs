@@ -6,7 +6,7 @@
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, is_empty};
-use crate::overlay::tree::Id;
+use crate::overlay::tree::{Id, Spelling};
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
@@ -99,6 +99,9 @@ impl Collector<'_, '_> {
             let reason = SkipReason::NoVersion { image: image.escape_debug().to_string() };
             self.skip_image(entry, reason, ImageName::image(image).ok());
             return;
+        }
+        if let Some(reason) = self.unclear(entry, &["name", "newName", "newTag", "digest"], Spelling::Exact) {
+            return self.skip_image(tag.or(digest).unwrap_or(entry), reason, ImageName::image(image).ok());
         }
         let alias = tree.text_at(entry, "name").filter(|name| *name != image).zip(tree.get(entry, "name"));
         let missing = MissingKeys::KustomizeEntry;

@@ -6,7 +6,7 @@
 //! reference is skipped silently.
 
 use super::collector::Collector;
-use super::tree::Id;
+use super::tree::{Id, Spelling};
 use crate::model::observation::group_of;
 use crate::model::{ImageReference, PinKind, SkipReason};
 
@@ -41,7 +41,8 @@ kinds![
 
 pub(super) use argo_application::sources;
 pub(super) use chart::{chart_name, is_chart_file};
-pub(super) use helm_values::ends_in_image;
+pub(super) use container::VersionKey;
+pub(super) use helm_values::{PlainKeys, ends_in_image};
 pub(super) use helm_values::is_helmfile;
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
@@ -127,6 +128,7 @@ impl Collector<'_, '_> {
         let group = group_of(version.unwrap_or(""));
         let document = Document { root, form, group, kind };
         match form {
+            Form::Object if self.unclear_object(root) => return,
             Form::Object if kind == "SealedSecret" => return self.skip(root, SkipReason::SealedSecret),
             // Its schemas have fields that are named like images but hold none.
             Form::Object if kind == "CustomResourceDefinition" => return,
@@ -150,6 +152,14 @@ impl Collector<'_, '_> {
             self.json_patch(root);
             self.unclaimed(&document);
         }
+    }
+
+    /// Whether it is not clear what an object is, which is said then.
+    fn unclear_object(&mut self, root: Id) -> bool {
+        let unclear = self.unclear(root, &["apiVersion", "kind"], Spelling::Exact);
+        let is_unclear = unclear.is_some();
+        unclear.into_iter().for_each(|reason| self.skip(root, reason));
+        is_unclear
     }
 
     /// Whether a mapping is Landfall's own: the images in it say what is updated, and nothing runs them.

@@ -6,7 +6,7 @@
 use super::{Claim, Document, Form, Recognizer, nothing_more};
 use crate::model::{ImageName, MissingKeys, PinKind, PinRole, Scheme, SkipReason, is_exact_version};
 use crate::overlay::collector::{Collector, Parts, is_empty, is_template, not_an_image};
-use crate::overlay::tree::Id;
+use crate::overlay::tree::{Id, Spelling};
 
 pub(super) const KIND: Recognizer = Recognizer {
     kind: PinKind {
@@ -45,6 +45,11 @@ impl Collector<'_, '_> {
             None => tag,
         };
         let Some(node) = tag.or(digest) else { return };
+        let spec = tree.get(root, "spec").and_then(|spec| self.unclear(spec, &["url", "ref"], Spelling::Exact));
+        let unclear = spec.or_else(|| self.unclear(reference, &["tag", "digest", "semver"], Spelling::Exact));
+        if let Some(reason) = unclear {
+            return self.skip(node, reason);
+        }
         let url = tree.at(root, &["spec"]).and_then(|spec| tree.text_at(spec, "url"));
         match url {
             Some(url) => self.oci_address(url, (node, tag, digest)),

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Claim, Recognizer};
 use crate::model::{MissingKeys, PinKind, PinRole, SkipReason};
 use crate::overlay::collector::{Collector, Parts, ReferenceForm, is_empty};
-use crate::overlay::tree::{Comment, Id};
+use crate::overlay::tree::{Comment, Id, Spelling};
 
 /// The text that makes a comment a marker.
 pub(in crate::overlay) const WORD: &str = "$imagepolicy";
@@ -46,8 +46,9 @@ struct Marker {
 struct Markers<'m> {
     /// By collection, policy and field: the marked scalar.
     beside: HashMap<(Id, &'m str, Field), Id>,
-    /// By mapping with a marked tag or digest: the image that it names, and the scalar that contains only the name.
-    around: HashMap<Id, Option<(String, Option<Id>)>>,
+    /// By mapping with a marked tag or digest: the image that it names, and the scalar that contains only the name; or why that may be
+    /// another one to another reader.
+    around: HashMap<Id, Result<Option<(String, Option<Id>)>, SkipReason>>,
     /// By policy: the name that all its `:name` markers agree on.
     names: HashMap<&'m str, Option<String>>,
 }
@@ -85,16 +86,20 @@ impl Collector<'_, '_> {
         });
     }
 
-    fn index<'m>(&self, markers: &'m [Marker], marked: &HashSet<Id>) -> Markers<'m> {
+    fn index<'m>(&mut self, markers: &'m [Marker], marked: &HashSet<Id>) -> Markers<'m> {
         let mut index = Markers::default();
         for marker in markers {
             let policy = marker.policy.as_str();
             if let Some(parent) = self.tree.parent(marker.node) {
                 index.beside.entry((parent, policy, marker.field)).or_insert(marker.node);
-                index.around.entry(parent).or_insert_with(|| self.name_around(parent, marked));
+                index.around.entry(parent).or_insert_with(|| {
+                    let names = ["newName", "repository", "image", "name", "registry"];
+                    let unclear = self.unclear(parent, &names, Spelling::Exact);
+                    unclear.map_or_else(|| Ok(self.name_around(parent, marked)), Err)
+                });
             }
             if marker.field == Field::Name {
-                let text = self.name_text(marker.node);
+                let text = self.name_text(marker.node).filter(|_| self.clear_key(marker.node).is_ok());
                 let known = index.names.entry(policy).or_insert_with(|| text.clone());
                 if *known != text {
                     *known = None;
@@ -179,6 +184,9 @@ impl Collector<'_, '_> {
             }
             _ => (Some(marker.node), beside(Field::Digest)),
         };
+        if let Err(reason) = self.clear_marked(index, marker, beside(Field::Name)) {
+            return self.skip(marker.node, reason);
+        }
         let Some((image, name)) = self.setter_name(index, marker, beside(Field::Name)) else {
             let policy = marker.policy.escape_debug().to_string();
             self.skip(marker.node, SkipReason::MarkerWithoutImage { policy });
@@ -192,12 +200,22 @@ impl Collector<'_, '_> {
         self.parts(KIND.kind, Parts { image: &image, name, tag, digest, alias: None, missing });
     }
 
+    /// Whether a marked value, and what names its image, are what they are to every reader.
+    fn clear_marked(&mut self, index: &Markers<'_>, marker: &Marker, name: Option<Id>) -> Result<(), SkipReason> {
+        match (name, self.tree.parent(marker.node).and_then(|parent| index.around.get(&parent))) {
+            (Some(name), _) => self.clear_key(name)?,
+            (None, Some(Err(reason))) => return Err(reason.clone()),
+            (None, _) => {}
+        }
+        self.clear_key(marker.node)
+    }
+
     /// The image of a marked tag or digest, and the scalar that contains only its name.
     fn setter_name(&self, index: &Markers<'_>, marker: &Marker, beside: Option<Id>) -> Option<(String, Option<Id>)> {
         if let Some(node) = beside {
             return Some((self.name_text(node)?, Some(node)));
         }
-        let around = self.tree.parent(marker.node).and_then(|parent| index.around.get(&parent)?.clone());
+        let around = self.tree.parent(marker.node).and_then(|parent| index.around.get(&parent)?.clone().ok()?);
         around.or_else(|| index.names.get(marker.policy.as_str())?.clone().map(|name| (name, None)))
     }
 

@@ -8,7 +8,7 @@
 //! Only texts between quotes on one line are changed. What is put together (`"${var.repository}:1.2.3"`, functions, conditions,
 //! heredocs) is left alone and said.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 
 use super::collector::MAX_PLACES;
@@ -29,6 +29,8 @@ const IMAGES: [&str; 6] = ["image", "imageuri", "imageurl", "imagename", "imager
 const NAMES: [&str; 7] = ["imagerepository", "imagerepo", "imagename", "repositoryurl", "repository", "repo", "image"];
 /// Endings of attributes that hold a tag.
 const TAGS: [&str; 3] = ["imagetag", "tag", "imageversion"];
+/// Endings of attributes that hold a registry.
+const REGISTRIES: [&str; 2] = ["imageregistry", "registry"];
 const DIGESTS: [&str; 2] = ["imagedigest", "digest"];
 
 /// What stands before `repository` and `tag` where they are of no image.
@@ -185,12 +187,15 @@ impl Attribute {
 /// What stands together: pairs of a name and a tag, whole references, and what must be said.
 fn attributes(group: &[Attribute], texts: &mut Texts<'_>) {
     let mut done = vec![false; group.len()];
+    let names = Names::of(group);
     for (at, tag) in group.iter().enumerate() {
-        let Some(name) = pair(group, tag) else { continue };
+        let Some(name) = names.pair(tag) else { continue };
         done[at] = true;
         done[name] = true;
-        if let Some(name) = group.get(name) {
-            paired(group, name, tag, texts);
+        let Some(name) = group.get(name) else { continue };
+        match names.unclear(name, tag) {
+            Some((one, other)) => texts.skip(Some(tag.span.start), twice(one, other, texts), None),
+            None => paired(&names, name, tag, texts),
         }
     }
     for (attribute, done) in group.iter().zip(done) {
@@ -200,20 +205,83 @@ fn attributes(group: &[Attribute], texts: &mut Texts<'_>) {
     }
 }
 
-/// The neighbour that names the image of a tag.
-fn pair(group: &[Attribute], tag: &Attribute) -> Option<usize> {
-    let stems = TAGS.iter().filter_map(|end| tag.plain.strip_suffix(end));
-    let stems = stems.filter(|stem| !OTHERS.iter().any(|other| stem.ends_with(other)));
-    let names = stems.flat_map(|stem| NAMES.iter().map(move |end| format!("{stem}{end}")));
-    let is_name = |attribute: &Attribute| match attribute.text() {
+/// What stands together, by its plain names.
+struct Names<'g>(HashMap<&'g str, Same<'g>>);
+
+/// Attributes with one plain name.
+struct Same<'g> {
+    first: &'g Attribute,
+    /// Another one: which of them counts is not known.
+    second: Option<&'g Attribute>,
+    /// The number of the first that may name an image.
+    name: Option<usize>,
+}
+
+impl<'g> Names<'g> {
+    fn of(group: &'g [Attribute]) -> Self {
+        let mut names: HashMap<&str, Same<'_>> = HashMap::new();
+        for (number, attribute) in group.iter().enumerate() {
+            let name = is_name(attribute).then_some(number);
+            names
+                .entry(&attribute.plain)
+                .and_modify(|same| {
+                    same.second = same.second.or(Some(attribute));
+                    same.name = same.name.or(name);
+                })
+                .or_insert(Same { first: attribute, second: None, name });
+        }
+        Self(names)
+    }
+
+    /// The neighbour that names the image of a tag.
+    fn pair(&self, tag: &Attribute) -> Option<usize> {
+        let stems = TAGS.iter().filter_map(|end| tag.plain.strip_suffix(end));
+        let mut stems = stems.filter(|stem| !OTHERS.iter().any(|other| stem.ends_with(other)));
+        stems.find_map(|stem| self.of_stem(stem, &NAMES).find_map(|same| same.name))
+    }
+
+    /// What there is with a stem and one of these ends.
+    fn of_stem(&self, stem: &str, ends: &[&str]) -> impl Iterator<Item = &Same<'g>> {
+        ends.iter().filter_map(move |end| self.0.get(format!("{stem}{end}").as_str()))
+    }
+
+    /// Two of what names an image, or gives its version, of which only one can count.
+    fn unclear(&self, name: &Attribute, tag: &Attribute) -> Option<(&'g Attribute, &'g Attribute)> {
+        let stem = stem(name);
+        let registries: Vec<&Same<'_>> = self.of_stem(stem, &REGISTRIES).collect();
+        if let [one, other, ..] = registries.as_slice() {
+            return Some((one.first, other.first));
+        }
+        let own = [self.0.get(name.plain.as_str()), self.0.get(tag.plain.as_str())];
+        let mut all = own.into_iter().flatten().chain(registries).chain(self.of_stem(stem, &DIGESTS));
+        all.find_map(|same| Some((same.first, same.second?)))
+    }
+}
+
+/// Why neither of two attributes is taken.
+fn twice(one: &Attribute, other: &Attribute, texts: &Texts<'_>) -> SkipReason {
+    let (key, line) = (one.key.clone(), texts.line(other.span.start));
+    match one.key == other.key {
+        true => SkipReason::DuplicateKey { key, line },
+        false => SkipReason::OtherSpelling { key, other: other.key.clone(), line },
+    }
+}
+
+/// Whether an attribute may name an image.
+fn is_name(attribute: &Attribute) -> bool {
+    match attribute.text() {
         // A name without a version, and no address of a Helm repository or a Git repository.
         Some(text) => ImageName::image(text).is_ok(),
         None => !matches!(attribute.content, Content::Other(SkipReason::NotText)),
-    };
-    names.into_iter().find_map(|name| group.iter().position(|other| other.plain == name && is_name(other)))
+    }
 }
 
-fn paired(group: &[Attribute], name: &Attribute, tag: &Attribute, texts: &mut Texts<'_>) {
+/// A name's name without what says that it is one.
+fn stem(name: &Attribute) -> &str {
+    NAMES.iter().find_map(|end| name.plain.strip_suffix(end)).unwrap_or_default()
+}
+
+fn paired(names: &Names<'_>, name: &Attribute, tag: &Attribute, texts: &mut Texts<'_>) {
     let Some(written) = name.text() else {
         // Put together somewhere else; only a tag that is written here is worth a word.
         if tag.text().is_some_and(|text| Tag::parse(text).is_ok()) && tag.plain.ends_with("imagetag") {
@@ -221,18 +289,16 @@ fn paired(group: &[Attribute], name: &Attribute, tag: &Attribute, texts: &mut Te
         }
         return;
     };
-    let stem = NAMES.iter().find_map(|end| name.plain.strip_suffix(end)).unwrap_or_default();
-    let registry = group
-        .iter()
-        .find(|other| other.plain == format!("{stem}registry") || other.plain == format!("{stem}imageregistry"));
+    let stem = stem(name);
+    let registry = names.of_stem(stem, &REGISTRIES).next().map(|same| same.first);
     let image = match registry.map(|registry| registry.text()) {
         Some(Some(registry)) if !registry.is_empty() => format!("{}/{written}", registry.trim_end_matches('/')),
         Some(None) => return texts.skip(Some(tag.span.start), SkipReason::Template, None),
         _ => written.to_owned(),
     };
     let parsed = ImageName::image(&image).ok();
-    let digest = group.iter().find(|other| DIGESTS.iter().any(|end| other.plain == format!("{stem}{end}")));
-    if digest.is_some_and(|digest| digest.text().is_none_or(|text| !text.is_empty())) {
+    let mut digests = names.of_stem(stem, &DIGESTS).map(|same| same.first);
+    if digests.any(|digest| digest.text().is_none_or(|text| !text.is_empty())) {
         return texts.skip(Some(tag.span.start), SkipReason::DigestTwice, parsed);
     }
     if tag.text().is_some_and(str::is_empty) {

@@ -1,5 +1,8 @@
 //! What a small file may make of itself: bytes and items are counted, not seconds.
 
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
 use super::{path, show_skip};
 use crate::model::{KeyPaths, SkipReason, Skipped};
 use crate::overlay::{FileChange, FileScan, PinIndex, every_pin, pin_text, scan_file, skipped_text};
@@ -191,4 +194,120 @@ fn secrets_in_addresses_are_not_shown() {
             assert!(!skipped.is_empty(), "{name} {address}");
         }
     }
+}
+
+/// A file of one shape with so many keys.
+type Shape = (&'static str, &'static str, fn(&mut String, usize));
+
+/// What there is around the keys of a shape: in front of them, and behind.
+const OBJECT: &str = "apiVersion: x.io/v1\nkind: Foo\nspec:\n";
+const APPLICATION: &str =
+    "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: x}\nspec:\n  source:\n    helm:\n";
+
+const SHAPES: &[Shape] = &[
+    ("values.yaml", "", |text, n| write!(text, "a{n}Image: {{repository: x}}\n").unwrap()),
+    ("values.yaml", "", |text, n| write!(text, "a{n}Image: x\n").unwrap()),
+    ("values.yaml", "", |text, n| write!(text, "a{n}Image: x\na{n}ImageTag: '1'\n").unwrap()),
+    ("values.yaml", "", |text, _| text.push_str("image: x\ntag: '1'\n")),
+    ("values.yaml", "", |text, n| write!(text, "aImage: {{repository: x{n}}}\naImageTag: ''\n").unwrap()),
+    ("values.yaml", "x: &x {repository: x}\ny: &y {<<: *x}\n", |text, n| {
+        write!(text, "a{n}: {{image: {{<<: [*y, *y, *x, *x], tag: '1'}}}}\n").unwrap();
+    }),
+    ("values.yaml", "<<: {k: 1}\n", |text, n| write!(text, "a{n}Image: x\na{n}ImageTag: '1'\n").unwrap()),
+    ("values.yaml", "", |text, n| write!(text, "a{n}: &a{n} {{image: 'r.io/x:1.{n}'}}\nb{n}: *a{n}\n").unwrap()),
+    ("values.json", "{\"x\": 1", |text, n| write!(text, ", \"a{n}Image\": \"x{n}\"").unwrap()),
+    ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}Image: x{n}\n").unwrap()),
+    ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}: {{image: {{repository: r.io/x, tag: '1.2.{n}'}}}}\n").unwrap()),
+    ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}Version: '{n}.0'\n  a{n}Image: r.io/x:1.2.0-a\n").unwrap()),
+    ("o.yaml", "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n", |text, n| {
+        write!(text, "  - {{name: a{n}, image: 'r.io/x:1.2.{n}'}}\n").unwrap();
+    }),
+    ("o.yaml", "", |text, n| {
+        write!(text, "---\napiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: 'r.io/x:1.2.{n}'}}]}}\n").unwrap();
+    }),
+    ("o.yaml", "", |text, n| write!(text, "a{n}: r.io/x:1.2.{n} # {{\"$imagepolicy\": \"ns:p{n}\"}}\n").unwrap()),
+    ("o.yaml", "", |text, n| write!(text, "a{n}: 1.2.{n} # {{\"$imagepolicy\": \"ns:p:tag\"}}\n").unwrap()),
+    ("o.yaml", "", |text, n| {
+        write!(text, "a{n}: 1.2.{n} # {{\"$imagepolicy\": \"ns:p{n}:tag\"}}\nb{n}: r.io/x # {{\"$imagepolicy\": \"ns:p{n}:name\"}}\n")
+            .unwrap();
+    }),
+    ("compose.yaml", "services:\n", |text, n| write!(text, "  s{n}: {{image: 'r.io/x:${{T{n}:-1.0}}'}}\n").unwrap()),
+    (
+        "app.yaml",
+        "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {helm: {parameters: [",
+        |text, n| {
+            write!(text, "{{name: a{n}.image.tag, value: '1.{n}'}}, {{name: a{n}.image.repository, value: r.io/x}},\n")
+                .unwrap();
+        },
+    ),
+    ("app.yaml", APPLICATION, |text, n| {
+        if n == 0 {
+            text.push_str("      values: |\n");
+        }
+        write!(text, "        a{n}Image: r.io/x\n        a{n}ImageTag: 1.2.{n}\n").unwrap();
+    }),
+    ("cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: |\n", |text, n| {
+        write!(text, "    image: r.io/x{n}:1.2.3\n").unwrap();
+    }),
+    ("cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: ", |text, n| write!(text, "r.io/x{n}:1.2.{n} ").unwrap()),
+    ("kustomization.yaml", "images:\n", |text, n| write!(text, "- {{name: r.io/x{n}, newTag: '1.{n}'}}\n").unwrap()),
+    ("kustomization.yaml", "images:\n- newTag: '1'\n", |text, n| write!(text, "  name: x{n}\n").unwrap()),
+    ("helmfile.yaml", "releases:\n", |text, n| {
+        write!(text, "- {{chart: r{n}/x, version: 1.2.{n}}}\n").unwrap();
+    }),
+    ("r.yaml", "", |text, n| {
+        write!(text, "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {{name: r}}\nspec: {{url: 'https://h.example/{n}'}}\n").unwrap();
+        write!(text, "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: r}}\nspec: {{chart: {{spec: {{chart: x, version: 1.2.3, sourceRef: {{name: r}}}}}}}}\n").unwrap();
+    }),
+    ("m.tf", "locals {\n", |text, n| write!(text, " a{n}tag = \"1.{n}\"\n").unwrap()),
+    ("m.tf", "locals {\n", |text, n| write!(text, " a{n}image = \"r.io/x\"\n a{n}tag = \"1.{n}\"\n").unwrap()),
+    ("m.tf.json", "{\"locals\": {\"x\": 1", |text, _| text.push_str(", \"image\": \"r.io/x\", \"tag\": \"1\"")),
+];
+
+/// What closes what the text has open, in the order of its brackets.
+fn closed(name: &str, mut text: String) -> String {
+    text.push_str(match (name, text.starts_with('{')) {
+        ("m.tf", _) => "}\n",
+        ("m.tf.json", _) => "}}\n",
+        ("app.yaml", _) if text.contains("parameters: [") => "]}}}\n",
+        (_, true) => "}\n",
+        _ => "\n",
+    });
+    text
+}
+
+#[test]
+fn a_file_of_many_keys_is_read_in_the_time_of_its_length() {
+    for (number, (name, before, key)) in SHAPES.iter().enumerate() {
+        let mut text = (*before).to_owned();
+        (0..8_000).for_each(|number| key(&mut text, number));
+        if *name == "helmfile.yaml" {
+            text.push_str("repositories:\n");
+            (0..8_000).for_each(|n| write!(text, "- {{name: r{n}, url: 'https://h.example/{n}'}}\n").unwrap());
+        }
+        let text = closed(name, text);
+        let start = Instant::now();
+        let scan = scan_file(&path(name), text.as_bytes());
+        // About a second without optimization; looking through all keys for each of them takes minutes.
+        let took = start.elapsed();
+        println!("shape {number} of {name}: {took:?}");
+        assert!(took < Duration::from_secs(20), "shape {number} of {name}: {took:?}");
+        let not_read = scan
+            .skipped
+            .iter()
+            .find(|it| matches!(it.reason, SkipReason::NotYaml { .. } | SkipReason::NotParsed { .. }));
+        assert!(not_read.is_none(), "shape {number} of {name}: {not_read:?}");
+    }
+}
+
+#[test]
+fn more_comparisons_of_versions_than_in_any_real_file_leave_it_alone_and_are_said() {
+    let text = |keys: usize| {
+        let keys = (0..keys).map(|n| format!("  a{n}Version: '{n}.0'\n  a{n}Image: r.io/x:1.2.0-a\n"));
+        OBJECT.to_owned() + &keys.collect::<String>()
+    };
+    assert_eq!(scan_file(&path("o.yaml"), text(900).as_bytes()).pins.len(), 900);
+    let scan = scan_file(&path("o.yaml"), text(3_000).as_bytes());
+    assert!(scan.pins.is_empty() && scan.skipped.len() == 1, "{:?}", scan.skipped.len());
+    assert_eq!(scan.skipped[0].reason, SkipReason::TooManyPins);
 }

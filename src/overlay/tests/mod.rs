@@ -12,6 +12,7 @@ mod properties;
 mod reach;
 mod scans;
 mod terraform;
+mod unclear;
 
 use super::{FileScan, OldDigest, PinEdit, edit_with, scan_file, scan_with};
 use crate::model::{Digest, ImageName, KeyPaths, Pin, RepoPath, Skipped, Tag, Version};

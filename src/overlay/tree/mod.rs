@@ -12,8 +12,10 @@ use std::ops::Range;
 use granit_parser::ScalarStyle;
 
 mod parse;
+mod unclear;
 
 pub(super) use parse::{options, parse};
+pub(super) use unclear::{Spelling, Unclear, is_same_in_any_case};
 
 /// Maximum length of the keys that lead to a value, in bytes: each pin has them, and a file may have many pins below one key.
 pub(super) const MAX_KEY_PATH: usize = 1_000;
@@ -92,6 +94,16 @@ pub(super) enum Lock {
     Duplicate { key: String, line: u32 },
 }
 
+impl Lock {
+    /// The line in which a key occurs again.
+    fn again(&self) -> Option<u32> {
+        match self {
+            Self::Duplicate { line, .. } => Some(*line),
+            Self::Shared { .. } | Self::Key => None,
+        }
+    }
+}
+
 /// All documents of a file.
 #[derive(Debug)]
 pub(super) struct Tree<'a> {
@@ -104,6 +116,8 @@ pub(super) struct Tree<'a> {
     pub(super) comments: Vec<Comment<'a>>,
     anchors: HashMap<usize, Id>,
     locks: Vec<Lock>,
+    /// Values whose key occurs twice in its mapping, and the line in which it does again.
+    doubled: HashMap<Id, u32>,
     /// For each node, its lock's index plus one; empty if nothing is locked.
     locked: Vec<u32>,
 }

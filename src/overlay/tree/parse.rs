@@ -97,6 +97,7 @@ impl<'a> Builder<'a> {
             comments: Vec::new(),
             anchors: HashMap::new(),
             locks: Vec::new(),
+            doubled: HashMap::new(),
             locked: Vec::new(),
         };
         Self { tree, open: Vec::new(), aliases: Vec::new() }
@@ -172,7 +173,10 @@ impl<'a> Builder<'a> {
 
     fn finish(mut self) -> Tree<'a> {
         let mut locks = self.shared();
-        locks.extend(self.tree.odd_keys());
+        let odd = self.tree.odd_keys();
+        // Whatever else they are locked for.
+        self.tree.doubled = odd.iter().filter_map(|(id, lock)| Some((*id, lock.again()?))).collect();
+        locks.extend(odd);
         self.tree.lock(locks);
         self.tree
     }
