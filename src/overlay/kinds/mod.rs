@@ -42,8 +42,8 @@ kinds![
 pub(super) use argo_application::sources;
 pub(super) use chart::{chart_name, is_chart_file};
 pub(super) use container::VersionKey;
-pub(super) use helm_values::{PlainKeys, ends_in_image};
 pub(super) use helm_values::is_helmfile;
+pub(super) use helm_values::{PlainKeys, ends_in_image};
 pub(super) use kustomize::{FILES as KUSTOMIZATION_FILES, is_kustomization_file};
 pub(super) use setter::WORD as SETTER;
 pub(super) use unclaimed::{certain_reference, is_numbered};
