@@ -88,8 +88,11 @@ impl Collector<'_, '_> {
     fn kustomize_entry(&mut self, entry: Id) {
         let tree = self.tree;
         let (tag, digest) = (tree.get(entry, "newTag"), tree.get(entry, "digest"));
-        let new_name = tree.get(entry, "newName").filter(|node| !is_empty(tree, tree.target(*node)));
-        let written = new_name.or_else(|| tree.read(entry, "newName")).or_else(|| tree.read(entry, "name"));
+        // An empty one is none to kustomize.
+        let is_name = |node: &Id| !is_empty(tree, tree.target(*node));
+        let new_name = tree.get(entry, "newName").filter(is_name);
+        let merged = || tree.read(entry, "newName").filter(is_name);
+        let written = new_name.or_else(merged).or_else(|| tree.read(entry, "name"));
         let image = written.and_then(|node| tree.scalar(tree.target(node))).map(|scalar| scalar.value.as_ref());
         let Some(image) = image.filter(|image| !image.is_empty()) else {
             self.skip(tag.or(digest).unwrap_or(entry), SkipReason::EntryWithoutName);

@@ -41,6 +41,9 @@ struct Marker {
     node: Id,
 }
 
+/// The image that a mapping names, and the scalar that contains only the name.
+type NamedAround = Result<Option<(String, Option<Id>)>, SkipReason>;
+
 /// All markers of a file, indexed for lookup.
 #[derive(Debug, Default)]
 struct Markers<'m> {
@@ -48,7 +51,7 @@ struct Markers<'m> {
     beside: HashMap<(Id, &'m str, Field), Id>,
     /// By mapping with a marked tag or digest: the image that it names, and the scalar that contains only the name; or why that may be
     /// another one to another reader.
-    around: HashMap<Id, Result<Option<(String, Option<Id>)>, SkipReason>>,
+    around: HashMap<Id, NamedAround>,
     /// By policy: the name that all its `:name` markers agree on.
     names: HashMap<&'m str, Option<String>>,
 }

@@ -214,7 +214,10 @@ fn what_is_written_twice_names_nothing() {
         for ((line, spelled), in_front) in twice.chain(spelled).flat_map(|it| [(it, false), (it, true)]) {
             let text = with_another(&text, line, spelled, in_front);
             let (pins, skipped) = found(case.file, &text);
-            assert!(pins.len() == 1 && others(&pins) == 1, "{}:\n{text}{pins:#?}\n{skipped:#?}", case.file);
+            // HCL refuses a whole file for one key that is written twice.
+            let is_refused = skipped.iter().any(|skipped| skipped.contains("not valid HCL"));
+            let left = pins.len() == 1 && others(&pins) == 1;
+            assert!(left || (is_refused && pins.is_empty()), "{}:\n{text}{pins:#?}\n{skipped:#?}", case.file);
             let says = |skipped: &String| {
                 ["occurs twice", "may count in place of", "different addresses", "not valid HCL"]
                     .iter()
