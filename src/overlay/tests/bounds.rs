@@ -205,38 +205,38 @@ const APPLICATION: &str =
     "apiVersion: argoproj.io/v1alpha1\nkind: Application\nmetadata: {name: x}\nspec:\n  source:\n    helm:\n";
 
 const SHAPES: &[Shape] = &[
-    ("values.yaml", "", |text, n| write!(text, "a{n}Image: {{repository: x}}\n").unwrap()),
-    ("values.yaml", "", |text, n| write!(text, "a{n}Image: x\n").unwrap()),
+    ("values.yaml", "", |text, n| writeln!(text, "a{n}Image: {{repository: x}}").unwrap()),
+    ("values.yaml", "", |text, n| writeln!(text, "a{n}Image: x").unwrap()),
     ("values.yaml", "", |text, n| write!(text, "a{n}Image: x\na{n}ImageTag: '1'\n").unwrap()),
     ("values.yaml", "", |text, _| text.push_str("image: x\ntag: '1'\n")),
     ("values.yaml", "", |text, n| write!(text, "aImage: {{repository: x{n}}}\naImageTag: ''\n").unwrap()),
     ("values.yaml", "x: &x {repository: x}\ny: &y {<<: *x}\n", |text, n| {
-        write!(text, "a{n}: {{image: {{<<: [*y, *y, *x, *x], tag: '1'}}}}\n").unwrap();
+        writeln!(text, "a{n}: {{image: {{<<: [*y, *y, *x, *x], tag: '1'}}}}").unwrap();
     }),
     ("values.yaml", "<<: {k: 1}\n", |text, n| write!(text, "a{n}Image: x\na{n}ImageTag: '1'\n").unwrap()),
     ("values.yaml", "", |text, n| write!(text, "a{n}: &a{n} {{image: 'r.io/x:1.{n}'}}\nb{n}: *a{n}\n").unwrap()),
     ("values.json", "{\"x\": 1", |text, n| write!(text, ", \"a{n}Image\": \"x{n}\"").unwrap()),
-    ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}Image: x{n}\n").unwrap()),
-    ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}: {{image: {{repository: r.io/x, tag: '1.2.{n}'}}}}\n").unwrap()),
+    ("o.yaml", OBJECT, |text, n| writeln!(text, "  a{n}Image: x{n}").unwrap()),
+    ("o.yaml", OBJECT, |text, n| writeln!(text, "  a{n}: {{image: {{repository: r.io/x, tag: '1.2.{n}'}}}}").unwrap()),
     ("o.yaml", OBJECT, |text, n| write!(text, "  a{n}Version: '{n}.0'\n  a{n}Image: r.io/x:1.2.0-a\n").unwrap()),
     ("o.yaml", "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n", |text, n| {
-        write!(text, "  - {{name: a{n}, image: 'r.io/x:1.2.{n}'}}\n").unwrap();
+        writeln!(text, "  - {{name: a{n}, image: 'r.io/x:1.2.{n}'}}").unwrap();
     }),
     ("o.yaml", "", |text, n| {
         write!(text, "---\napiVersion: v1\nkind: Pod\nspec: {{containers: [{{image: 'r.io/x:1.2.{n}'}}]}}\n").unwrap();
     }),
-    ("o.yaml", "", |text, n| write!(text, "a{n}: r.io/x:1.2.{n} # {{\"$imagepolicy\": \"ns:p{n}\"}}\n").unwrap()),
-    ("o.yaml", "", |text, n| write!(text, "a{n}: 1.2.{n} # {{\"$imagepolicy\": \"ns:p:tag\"}}\n").unwrap()),
+    ("o.yaml", "", |text, n| writeln!(text, "a{n}: r.io/x:1.2.{n} # {{\"$imagepolicy\": \"ns:p{n}\"}}").unwrap()),
+    ("o.yaml", "", |text, n| writeln!(text, "a{n}: 1.2.{n} # {{\"$imagepolicy\": \"ns:p:tag\"}}").unwrap()),
     ("o.yaml", "", |text, n| {
         write!(text, "a{n}: 1.2.{n} # {{\"$imagepolicy\": \"ns:p{n}:tag\"}}\nb{n}: r.io/x # {{\"$imagepolicy\": \"ns:p{n}:name\"}}\n")
             .unwrap();
     }),
-    ("compose.yaml", "services:\n", |text, n| write!(text, "  s{n}: {{image: 'r.io/x:${{T{n}:-1.0}}'}}\n").unwrap()),
+    ("compose.yaml", "services:\n", |text, n| writeln!(text, "  s{n}: {{image: 'r.io/x:${{T{n}:-1.0}}'}}").unwrap()),
     (
         "app.yaml",
         "apiVersion: argoproj.io/v1alpha1\nkind: Application\nspec: {source: {helm: {parameters: [",
         |text, n| {
-            write!(text, "{{name: a{n}.image.tag, value: '1.{n}'}}, {{name: a{n}.image.repository, value: r.io/x}},\n")
+            writeln!(text, "{{name: a{n}.image.tag, value: '1.{n}'}}, {{name: a{n}.image.repository, value: r.io/x}},")
                 .unwrap();
         },
     ),
@@ -247,19 +247,19 @@ const SHAPES: &[Shape] = &[
         write!(text, "        a{n}Image: r.io/x\n        a{n}ImageTag: 1.2.{n}\n").unwrap();
     }),
     ("cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: |\n", |text, n| {
-        write!(text, "    image: r.io/x{n}:1.2.3\n").unwrap();
+        writeln!(text, "    image: r.io/x{n}:1.2.3").unwrap();
     }),
     ("cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: ", |text, n| write!(text, "r.io/x{n}:1.2.{n} ").unwrap()),
-    ("kustomization.yaml", "images:\n", |text, n| write!(text, "- {{name: r.io/x{n}, newTag: '1.{n}'}}\n").unwrap()),
-    ("kustomization.yaml", "images:\n- newTag: '1'\n", |text, n| write!(text, "  name: x{n}\n").unwrap()),
+    ("kustomization.yaml", "images:\n", |text, n| writeln!(text, "- {{name: r.io/x{n}, newTag: '1.{n}'}}").unwrap()),
+    ("kustomization.yaml", "images:\n- newTag: '1'\n", |text, n| writeln!(text, "  name: x{n}").unwrap()),
     ("helmfile.yaml", "releases:\n", |text, n| {
-        write!(text, "- {{chart: r{n}/x, version: 1.2.{n}}}\n").unwrap();
+        writeln!(text, "- {{chart: r{n}/x, version: 1.2.{n}}}").unwrap();
     }),
     ("r.yaml", "", |text, n| {
         write!(text, "---\napiVersion: source.toolkit.fluxcd.io/v1\nkind: HelmRepository\nmetadata: {{name: r}}\nspec: {{url: 'https://h.example/{n}'}}\n").unwrap();
         write!(text, "---\napiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: r}}\nspec: {{chart: {{spec: {{chart: x, version: 1.2.3, sourceRef: {{name: r}}}}}}}}\n").unwrap();
     }),
-    ("m.tf", "locals {\n", |text, n| write!(text, " a{n}tag = \"1.{n}\"\n").unwrap()),
+    ("m.tf", "locals {\n", |text, n| writeln!(text, " a{n}tag = \"1.{n}\"").unwrap()),
     ("m.tf", "locals {\n", |text, n| write!(text, " a{n}image = \"r.io/x\"\n a{n}tag = \"1.{n}\"\n").unwrap()),
     ("m.tf.json", "{\"locals\": {\"x\": 1", |text, _| text.push_str(", \"image\": \"r.io/x\", \"tag\": \"1\"")),
 ];
@@ -283,7 +283,7 @@ fn a_file_of_many_keys_is_read_in_the_time_of_its_length() {
         (0..8_000).for_each(|number| key(&mut text, number));
         if *name == "helmfile.yaml" {
             text.push_str("repositories:\n");
-            (0..8_000).for_each(|n| write!(text, "- {{name: r{n}, url: 'https://h.example/{n}'}}\n").unwrap());
+            (0..8_000).for_each(|n| writeln!(text, "- {{name: r{n}, url: 'https://h.example/{n}'}}").unwrap());
         }
         let text = closed(name, text);
         let start = Instant::now();
